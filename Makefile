@@ -1,0 +1,55 @@
+# Everything is set up below this folder: .venv (packages), .cache (downloads, tool caches), .tests (what tests leave).
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+EXTRAS := embedded,analytics,test,lint
+
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
+export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
+
+.PHONY: help demo test check generate test-docker bench soak constraints clean
+.DEFAULT_GOAL := help
+
+help:           ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 16
+
+demo: .venv/.made       ## the main job, end to end, on real prices and four real servers
+	@$(BIN)/storekeeper demo
+
+test: .venv/.made       ## all tests, on servers that it starts itself
+	@mkdir -p .tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --basetemp=.tests/tmp
+
+check: .venv/.made      ## linters, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python tools/unasync.py --check
+	$(BIN)/lint-imports --cache-dir .cache/import_linter
+	$(BIN)/mypy
+
+generate: .venv/.made   ## writes the sync twins of the async sources
+	$(BIN)/python tools/unasync.py
+
+test-docker: .venv/.made        ## the contract suites on the official images (needs Docker)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docker]'
+	STOREKEEPER_TEST_DOCKER=1 $(BIN)/python -m pytest tests/contracts
+
+bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead
+	@test -n "$(AREA)" || { echo "say which: make bench AREA=time-series"; exit 2; }
+	$(BIN)/python -m benchmarks $(AREA)
+
+constraints: .venv/.made        ## pins today's versions of everything in .venv
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean:          ## removes all that was made below this folder
+	rm -rf .venv .cache .tests .storekeeper-demo
+
+.venv/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "HINT: on Debian, apt-get install python3-venv"; exit 1; }
+	@echo "installing into .venv (about a minute the first time)"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,111 @@
+"""One data platform over PostgreSQL, TimescaleDB, MongoDB and Redis.
+
+    with storekeeper.connect() as platform:                 sync; `async with connect_async()` for the other
+        platform.timescale.append("invest.intraday_prices", frame)
+        platform.timescale.bars("invest.intraday_prices", ["BTC-USD@bitstamp"], every=minutes(5), start=…, end=…)
+        with platform.postgres.session() as session: …      SQLAlchemy ORM, one transaction
+        platform.redis.hit(LIMIT, user_id=…, endpoint=…)    one script, the server's time
+        platform.mongo.insert("invest.logs", documents)
+
+Importing the package opens nothing and reads no environment; every name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storekeeper.catalog import (
+        NAMING_CONVENTION as NAMING_CONVENTION,
+        Aggregate as Aggregate,
+        BackupPolicy as BackupPolicy,
+        Catalog as Catalog,
+        Collection as Collection,
+        DocumentIndex as DocumentIndex,
+        Domain as Domain,
+        Hypertable as Hypertable,
+        Keyspace as Keyspace,
+        Measure as Measure,
+        Monthly as Monthly,
+        RateLimit as RateLimit,
+        Rollup as Rollup,
+        TableLifecycle as TableLifecycle,
+        Yearly as Yearly,
+        ohlcv as ohlcv,
+    )
+    from storekeeper.clock import Clock as Clock, FixedClock as FixedClock, SystemClock as SystemClock
+    from storekeeper.errors import StorekeeperError as StorekeeperError
+    from storekeeper.platform import (
+        AsyncPlatform as AsyncPlatform,
+        Platform as Platform,
+        connect as connect,
+        connect_async as connect_async,
+    )
+    from storekeeper.settings import Settings as Settings
+    from storekeeper.span import (
+        Span as Span,
+        days as days,
+        hours as hours,
+        microseconds as microseconds,
+        minutes as minutes,
+        months as months,
+        seconds as seconds,
+        weeks as weeks,
+        years as years,
+    )
+
+__version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOMES = {
+    "NAMING_CONVENTION": "catalog",
+    "Aggregate": "catalog",
+    "AsyncPlatform": "platform",
+    "BackupPolicy": "catalog",
+    "Catalog": "catalog",
+    "Clock": "clock",
+    "Collection": "catalog",
+    "DocumentIndex": "catalog",
+    "Domain": "catalog",
+    "FixedClock": "clock",
+    "Hypertable": "catalog",
+    "Keyspace": "catalog",
+    "Measure": "catalog",
+    "Monthly": "catalog",
+    "Platform": "platform",
+    "RateLimit": "catalog",
+    "Rollup": "catalog",
+    "Settings": "settings",
+    "Span": "span",
+    "StorekeeperError": "errors",
+    "SystemClock": "clock",
+    "TableLifecycle": "catalog",
+    "Yearly": "catalog",
+    "connect": "platform",
+    "connect_async": "platform",
+    "days": "span",
+    "hours": "span",
+    "microseconds": "span",
+    "minutes": "span",
+    "months": "span",
+    "ohlcv": "catalog",
+    "seconds": "span",
+    "weeks": "span",
+    "years": "span",
+}
+
+__all__ = ["__version__", *_HOMES]  # all of them are strings
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,34 @@
+"""What may be declared: frozen values that check themselves when made, and do no I/O."""
+
+from storekeeper.catalog.backup import BackupPolicy, StoreName
+from storekeeper.catalog.catalog import Catalog, load_catalog
+from storekeeper.catalog.documents import Collection, DocumentIndex
+from storekeeper.catalog.domain import Domain
+from storekeeper.catalog.hypertable import Hypertable
+from storekeeper.catalog.keys import Keyspace, RateLimit
+from storekeeper.catalog.naming import NAMING_CONVENTION
+from storekeeper.catalog.ranges import Range
+from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
+from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
+
+__all__ = [
+    "NAMING_CONVENTION",
+    "Aggregate",
+    "BackupPolicy",
+    "Catalog",
+    "Collection",
+    "DocumentIndex",
+    "Domain",
+    "Hypertable",
+    "Keyspace",
+    "Measure",
+    "Monthly",
+    "Range",
+    "RateLimit",
+    "Rollup",
+    "StoreName",
+    "TableLifecycle",
+    "Yearly",
+    "load_catalog",
+    "ohlcv",
+]

@@ -1,0 +1,33 @@
+"""A domain: a schema, its datasets and its migrations, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from storekeeper.catalog.backup import BackupPolicy
+from storekeeper.catalog.documents import Collection
+from storekeeper.catalog.hypertable import Hypertable
+from storekeeper.catalog.keys import Keyspace, RateLimit
+from storekeeper.catalog.tables import TableLifecycle
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Everything that belongs together under one name, which is a schema of the SQL stores and a part of the MongoDB
+    database's name.
+
+    `tables` are the relational ones. `revisions` is the package that holds its Alembic revisions, one subpackage a SQL
+    store ("postgres", "timescale"). `updated_at` triggers are made for every table that has such a column.
+    """
+
+    name: str
+    tables: tuple[sa.Table, ...] = ()
+    lifecycles: tuple[TableLifecycle, ...] = ()
+    hypertables: tuple[Hypertable, ...] = ()
+    collections: tuple[Collection, ...] = ()
+    keyspaces: tuple[Keyspace, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    backups: tuple[BackupPolicy, ...] = ()
+    revisions: str | None = None

@@ -1,0 +1,292 @@
+"""Every failure that storekeeper raises, as one tree.
+
+StorekeeperError
+├── SettingsError                   settings are missing, unreadable or contradict each other
+├── DeclarationError                a dataset, domain or catalogue is declared wrongly
+├── InputError                      what the caller handed in cannot be taken
+│   ├── InputFileError              a file that cannot be read, or is not what it should be
+│   ├── ColumnError                 a column is missing, unknown, or named twice
+│   ├── ValueFitError               a value does not fit its column (row, column)
+│   └── NaiveTimeError              a time without a zone
+├── StoreError                      a store refused or failed
+│   ├── UnavailableError       (r)  not reachable, going down, or the connection was lost
+│   ├── AuthenticationError         wrong user or password
+│   ├── WrongServerError            another kind of server, or too old a version
+│   ├── DatabaseMissingError        the database does not exist
+│   ├── NotMigratedError            a table or column that migrations would have made is missing
+│   ├── PoolTimeoutError       (r)  no connection became free in time
+│   ├── StatementTimeoutError       cut off by a time-out
+│   ├── ConflictError          (r)  deadlock, serialization failure, lock not available
+│   ├── ConstraintError             a rule of the schema is broken (constraint, table, column)
+│   │   ├── UniqueError
+│   │   ├── ForeignKeyError
+│   │   ├── CheckError
+│   │   └── NotNullError
+│   ├── PermissionDeniedError       the role may not do that
+│   ├── DiskFullError               the server has no room left
+│   └── ForkedError                 a platform used in another process than the one that opened it
+├── LifecycleError                  the life of a dataset would be broken
+│   ├── NotSupportedError           this engine or server cannot do that
+│   ├── BelowWatermarkError         rows older than what retention has dropped
+│   ├── NotVerifiedError            a rollup does not hold what is about to be dropped
+│   └── AheadOfClockError           a destructive run as of a moment that has not come
+├── MigrationError                  a migration cannot be planned or applied
+│   └── DriftError                  the store is not what was recorded (engine, catalogue)
+├── JobError                        a job cannot run
+│   ├── JobFailedError              the job ran and failed; the run ledger holds the reason
+│   └── AlreadyRunningError    (r)  another scheduler or run holds the lock
+├── BackupError                     a backup cannot be made or read
+│   └── CorruptBackupError          a file is missing, or its checksum differs
+└── ServerError                     an embedded server
+    ├── ServerStartError            did not become ready; the tail of its log is in the message
+    ├── AlreadyUpError              a stack runs on this directory
+    ├── NotUpError                  no stack runs on this directory
+    ├── DataVersionError            the data directory belongs to another major version
+    └── MissingBinaryError          the server's program is not installed
+
+(r): a later attempt of the same call may succeed (`.retryable`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StorekeeperError(Exception):
+    """storekeeper failed.
+
+    `operation` and `target` say what was being done to what, `cause` why it failed, `hint` what to do about it.
+    The text of the error is built from all four; the docstring of the class stands in for a missing cause.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, cause: str = "", *, operation: str = "", target: str = "", hint: str = "") -> None:
+        super().__init__(cause, operation, target, hint)
+        self.cause = cause or (type(self).__doc__ or "").strip().splitlines()[0].rstrip(".")
+        self.operation = operation
+        self.target = target
+        self.hint = hint
+
+    def __str__(self) -> str:
+        subject = " ".join(part for part in (self.operation, self.target) if part)
+        text = f"{subject}: {self.cause}" if subject else self.cause
+        return f"{text}\nHINT: {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.__dict__))
+
+
+def _rebuild(kind: type[StorekeeperError], state: dict[str, object]) -> StorekeeperError:
+    """Carries an error, with all that it says, across a process boundary."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, state.get("cause"))
+    error.__dict__.update(state)
+    return error
+
+
+class SettingsError(StorekeeperError):
+    """Settings are missing, unreadable or contradict each other."""
+
+
+class DeclarationError(StorekeeperError):
+    """A dataset, domain or catalogue is declared wrongly."""
+
+
+class InputError(StorekeeperError):
+    """What was handed in cannot be taken."""
+
+
+class InputFileError(InputError):
+    """The file cannot be read, or is not what it should be."""
+
+
+class ColumnError(InputError):
+    """A column is missing, unknown, or named twice."""
+
+
+class ValueFitError(InputError):
+    """A value does not fit its column.
+
+    `row` counts from 0 within the rows handed in; `column` is the name of the column of the dataset.
+    """
+
+    def __init__(
+        self,
+        cause: str = "",
+        *,
+        operation: str = "",
+        target: str = "",
+        hint: str = "",
+        row: int | None = None,
+        column: str = "",
+    ) -> None:
+        super().__init__(cause, operation=operation, target=target, hint=hint)
+        self.row = row
+        self.column = column
+
+
+class NaiveTimeError(InputError):
+    """A time without a zone."""
+
+
+class StoreError(StorekeeperError):
+    """A store refused or failed."""
+
+
+class UnavailableError(StoreError):
+    """The server is not reachable, is going down, or the connection was lost."""
+
+    retryable = True
+
+
+class AuthenticationError(StoreError):
+    """The server refused the user or the password."""
+
+
+class WrongServerError(StoreError):
+    """Another kind of server, or too old a version."""
+
+
+class DatabaseMissingError(StoreError):
+    """The database does not exist."""
+
+
+class NotMigratedError(StoreError):
+    """A table or column that migrations would have made is missing."""
+
+
+class PoolTimeoutError(StoreError):
+    """No connection became free in time."""
+
+    retryable = True
+
+
+class StatementTimeoutError(StoreError):
+    """The statement was cut off by a time-out."""
+
+
+class ConflictError(StoreError):
+    """A deadlock, a serialization failure, or a lock that was not to be had."""
+
+    retryable = True
+
+
+class ConstraintError(StoreError):
+    """A rule of the schema is broken."""
+
+    def __init__(
+        self,
+        cause: str = "",
+        *,
+        operation: str = "",
+        target: str = "",
+        hint: str = "",
+        constraint: str = "",
+        column: str = "",
+    ) -> None:
+        super().__init__(cause, operation=operation, target=target, hint=hint)
+        self.constraint = constraint
+        self.column = column
+
+
+class UniqueError(ConstraintError):
+    """A row with this key exists already."""
+
+
+class ForeignKeyError(ConstraintError):
+    """A row that is referred to does not exist, or is still referred to."""
+
+
+class CheckError(ConstraintError):
+    """A value breaks a check of its table."""
+
+
+class NotNullError(ConstraintError):
+    """A value that must be there is missing."""
+
+
+class PermissionDeniedError(StoreError):
+    """The role may not do that."""
+
+
+class DiskFullError(StoreError):
+    """The server has no room left."""
+
+
+class ForkedError(StoreError):
+    """A platform is bound to the process that opened it."""
+
+
+class LifecycleError(StorekeeperError):
+    """The life of a dataset would be broken."""
+
+
+class NotSupportedError(LifecycleError):
+    """This engine or server cannot do that."""
+
+
+class BelowWatermarkError(LifecycleError):
+    """The rows are older than what retention has dropped."""
+
+
+class NotVerifiedError(LifecycleError):
+    """A rollup does not hold what is about to be dropped."""
+
+
+class AheadOfClockError(LifecycleError):
+    """A destructive run as of a moment that has not come."""
+
+
+class MigrationError(StorekeeperError):
+    """A migration cannot be planned or applied."""
+
+
+class DriftError(MigrationError):
+    """The store is not what was recorded of it."""
+
+
+class JobError(StorekeeperError):
+    """A job cannot run."""
+
+
+class JobFailedError(JobError):
+    """The job ran and failed."""
+
+
+class AlreadyRunningError(JobError):
+    """Another scheduler or run holds the lock."""
+
+    retryable = True
+
+
+class BackupError(StorekeeperError):
+    """A backup cannot be made or read."""
+
+
+class CorruptBackupError(BackupError):
+    """A file of the backup is missing, or its checksum differs."""
+
+
+class ServerError(StorekeeperError):
+    """An embedded server failed."""
+
+
+class ServerStartError(ServerError):
+    """The server did not become ready."""
+
+
+class AlreadyUpError(ServerError):
+    """A stack runs on this directory already."""
+
+
+class NotUpError(ServerError):
+    """No stack runs on this directory."""
+
+
+class DataVersionError(ServerError):
+    """The data directory belongs to another major version of the server."""
+
+
+class MissingBinaryError(ServerError):
+    """The program of the server is not installed."""
