@@ -35,7 +35,8 @@ generate: .venv/.made   ## writes the sync twins of the async sources
 
 test-docker: .venv/.made        ## the contract suites on the official images (needs Docker)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docker]'
-	STOREKEEPER_TEST_DOCKER=1 $(BIN)/python -m pytest tests/contracts
+	STOREKEEPER_TEST_DOCKER=postgres $(BIN)/python -m pytest tests/contracts tests/migration
+	STOREKEEPER_TEST_DOCKER=timescale $(BIN)/python -m pytest tests/contracts/timescale tests/migration
 
 bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead
 	@test -n "$(AREA)" || { echo "say which: make bench AREA=time-series"; exit 2; }

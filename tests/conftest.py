@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
+from container_servers import container_servers
 from storekeeper.clock import FixedClock
-from storekeeper.servers import RunningStack, running_stack
+from storekeeper.servers import StackUrls, running_stack
 
 TEMPLATE = "storekeeper_template"
+
+# `make soak` runs the same properties on many more inputs
+settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("STOREKEEPER_TEST_PROFILE", "default"))
 
 
 def database_url(url: str, database: str) -> str:
@@ -23,11 +31,23 @@ def database_url(url: str, database: str) -> str:
     return urlunsplit(parts._replace(path=f"/{database}"))
 
 
+class Servers(Protocol):
+    """What tests take of the servers."""
+
+    @property
+    def urls(self) -> StackUrls: ...
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """PostgreSQL, Valkey and the MongoDB-protocol server, of this test process alone."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """PostgreSQL, Valkey and the MongoDB-protocol server, of this test process alone; in containers where so asked."""
+    image = os.environ.get("STOREKEEPER_TEST_DOCKER")
+    if image:
+        with container_servers(image) as containers:
+            yield containers
+    else:
+        with running_stack(tmp_path_factory.mktemp("stack")) as running:
+            yield running
 
 
 @pytest.fixture
@@ -36,13 +56,13 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture
-def postgres_url(stack: RunningStack) -> Iterator[str]:
+def postgres_url(stack: Servers) -> Iterator[str]:
     """An empty database of the test's own."""
     yield from _fresh_database(stack.urls.postgres, template="template1")
 
 
 @pytest.fixture(scope="session")
-def template(stack: RunningStack) -> str:
+def template(stack: Servers) -> str:
     """The name of a database to which all migrations were applied, once a test process."""
     from storekeeper import connect
     from storekeeper.migrations import apply
@@ -62,13 +82,13 @@ def template(stack: RunningStack) -> str:
 
 
 @pytest.fixture
-def migrated_url(stack: RunningStack, template: str) -> Iterator[str]:
+def migrated_url(stack: Servers, template: str) -> Iterator[str]:
     """A database of the test's own, migrated to head: a clone of the template."""
     yield from _fresh_database(stack.urls.postgres, template=template)
 
 
 @pytest.fixture
-def redis_url(stack: RunningStack) -> str:
+def redis_url(stack: Servers) -> str:
     """The stack's Redis, emptied."""
     import redis
 
@@ -78,12 +98,12 @@ def redis_url(stack: RunningStack) -> str:
 
 
 @pytest.fixture
-def mongo_url(stack: RunningStack) -> str:
+def mongo_url(stack: Servers) -> str:
     return stack.urls.mongo
 
 
 @pytest.fixture
-def mongo_prefix(stack: RunningStack) -> Iterator[str]:
+def mongo_prefix(stack: Servers) -> Iterator[str]:
     """A prefix for the names of databases, of the test's own; they are dropped afterwards."""
     import pymongo
 

@@ -20,6 +20,7 @@ HEADER = "# Generated from {source} by tools/unasync.py. Change that file, then 
 #: Whole names. `Async` at the head of any other name goes by itself (AsyncPostgres → Postgres), and so does `_async` at
 #: the end of a module's name (postgres_async → postgres).
 NAMES = {
+    "AbstractAsyncContextManager": "AbstractContextManager",
     "AsyncExitStack": "ExitStack",
     "AsyncGenerator": "Generator",
     "AsyncIterable": "Iterable",
@@ -49,7 +50,14 @@ NAMES = {
 PHRASES = (
     ("asyncio.sleep", "time.sleep"),
     ("import asyncio\n", "import time\n"),
+    (
+        "from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession\n",
+        "from sqlalchemy import Connection\nfrom sqlalchemy.orm import Session\n",
+    ),
     ("sqlalchemy.ext.asyncio", "sqlalchemy"),
+    # an AsyncEngine wraps the engine that takes events; a Connection has its raw one as an attribute
+    (".sync_engine", ""),
+    (".get_raw_connection()", ".connection"),
     ("redis.asyncio", "redis"),
     ("pymongo.asynchronous", "pymongo.synchronous"),
     ("Awaitable[", "_Plain["),

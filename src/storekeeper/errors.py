@@ -36,7 +36,8 @@ StorekeeperError
 │   ├── JobFailedError              the job ran and failed; the run ledger holds the reason
 │   └── AlreadyRunningError    (r)  another scheduler or run holds the lock
 ├── BackupError                     a backup cannot be made or read
-│   └── CorruptBackupError          a file is missing, or its checksum differs
+│   ├── CorruptBackupError          a file is missing, or its checksum differs
+│   └── RepositoryFullError         the repository has no room left
 └── ServerError                     an embedded server
     ├── ServerStartError            did not become ready; the tail of its log is in the message
     ├── AlreadyUpError              a stack runs on this directory
@@ -49,6 +50,7 @@ StorekeeperError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -173,7 +175,10 @@ class ConflictError(StoreError):
 
 
 class ConstraintError(StoreError):
-    """A rule of the schema is broken."""
+    """A rule of the schema is broken.
+
+    Of a batch whose good rows were written, `rows` holds the refused ones: index among the rows handed in → reason.
+    """
 
     def __init__(
         self,
@@ -184,10 +189,12 @@ class ConstraintError(StoreError):
         hint: str = "",
         constraint: str = "",
         column: str = "",
+        rows: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__(cause, operation=operation, target=target, hint=hint)
         self.constraint = constraint
         self.column = column
+        self.rows = dict(rows or {})
 
 
 class UniqueError(ConstraintError):
@@ -266,6 +273,10 @@ class BackupError(StorekeeperError):
 
 class CorruptBackupError(BackupError):
     """A file of the backup is missing, or its checksum differs."""
+
+
+class RepositoryFullError(BackupError):
+    """The repository has no room left."""
 
 
 class ServerError(StorekeeperError):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from storekeeper.catalog.rollup import Rollup
+from storekeeper.catalog.rollup import Aggregate, Rollup
 from storekeeper.errors import DeclarationError
 from storekeeper.span import Span
 
@@ -53,23 +53,19 @@ class Hypertable:
         self._check_rollups(columns)
 
     def _check_rollups(self, columns: set[str]) -> None:
-        source, finest = columns, None
-        for rollup in self.rollups:
-            measures = rollup.measures if finest is None else tuple(m.over_rollup() for m in rollup.measures)
+        source, finer, kept = columns, None, self.drop_after
+        for place, rollup in enumerate(self.rollups, start=1):
+            measures = rollup.measures if finer is None else tuple(m.over_rollup() for m in rollup.measures)
             missing = ({*rollup.by} | {c for m in measures for c in m.columns}) - source
-            if missing:
-                raise DeclarationError(
-                    f"no column {', '.join(sorted(missing))}",
-                    operation="declare",
-                    target=f"{self.schema}.{rollup.name}",
-                )
-            if finest is not None and (rollup.every.calendar or rollup.every.duration % finest.every.duration):
-                raise DeclarationError(
-                    f"buckets of {rollup.every} are not whole buckets of {finest.every}",
-                    operation="declare",
-                    target=f"{self.schema}.{rollup.name}",
-                )
-            source, finest = set(rollup.columns), rollup
+            reason = f"no column {', '.join(sorted(missing))}" if missing else ""
+            if finer is not None:
+                reason = reason or _misfit(finer, rollup)
+            # a late row of what is kept longer could not pass through it to the next one
+            if place < len(self.rollups) and rollup.keep is not None and (kept is None or _shorter(rollup.keep, kept)):
+                reason = reason or "the next rollup is made from it: keep it at least as long as what it is made from"
+            if reason:
+                raise DeclarationError(reason, operation="declare", target=f"{self.schema}.{rollup.name}")
+            source, finer, kept = set(rollup.columns), rollup, rollup.keep
 
     @property
     def schema(self) -> str:
@@ -84,6 +80,19 @@ class Hypertable:
     @property
     def columns(self) -> tuple[str, ...]:
         return tuple(self.table.columns.keys())
+
+
+def _misfit(finer: Rollup, rollup: Rollup) -> str:
+    """Why `rollup` cannot be made from `finer`; empty where it can."""
+    if finer.every.calendar or rollup.every.calendar or rollup.every.duration % finer.every.duration:
+        return f"buckets of {rollup.every} are not whole buckets of {finer.every}"
+    other = [measure.name for measure in rollup.measures if measure not in finer.measures]
+    if other:
+        return f"{', '.join(other)} is not what {finer.name} measures by that name"
+    ordered = any(measure.aggregate in (Aggregate.FIRST, Aggregate.LAST) for measure in rollup.measures)
+    if ordered and set(rollup.by) != set(finer.by):
+        return f"first and last need the keys of {finer.name}: within its buckets the order of keys is lost"
+    return ""
 
 
 def _shorter(one: Span, other: Span) -> bool:

@@ -43,7 +43,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="quotes_minute",
         file="quotes_minute.csv.gz",
-        dataset="quotes",
+        dataset="invest.intraday_prices",
         rows=50_390,
         first=datetime(2022, 7, 19, tzinfo=UTC),
         last=datetime(2022, 8, 22, 23, 59, tzinfo=UTC),
@@ -53,7 +53,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="quotes_events",
         file="quotes_events.csv.gz",
-        dataset="quotes",
+        dataset="invest.intraday_prices",
         rows=4_878,
         first=datetime(2024, 3, 1, 1, 54, tzinfo=UTC),
         last=datetime(2024, 9, 30, 22, 48, 13, tzinfo=UTC),
@@ -63,7 +63,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="daily_bars",
         file="daily_bars.csv.gz",
-        dataset="daily_bars",
+        dataset="invest.stock_prices",
         rows=6_244,
         first=datetime(2007, 3, 1, tzinfo=UTC),
         last=datetime(2013, 3, 1, tzinfo=UTC),
@@ -73,7 +73,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="index_values",
         file="index_values.csv.gz",
-        dataset="index_values",
+        dataset="invest.market_indices",
         rows=1_512,
         first=datetime(2007, 3, 1, tzinfo=UTC),
         last=datetime(2013, 3, 1, tzinfo=UTC),
@@ -83,7 +83,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="kafka_server",
         file="kafka_server.log.gz",
-        dataset="log_lines",
+        dataset="invest.logs",
         rows=2_649,
         first=datetime(2016, 12, 19, 16, 31, 46, 143_000, tzinfo=UTC),
         last=datetime(2016, 12, 20, 0, 11, 11, 219_000, tzinfo=UTC),
@@ -93,7 +93,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample(
         name="kafka_state_change",
         file="kafka_state_change.log.gz",
-        dataset="log_lines",
+        dataset="invest.logs",
         rows=1_871,
         first=datetime(2016, 12, 19, 18, 2, 18, 18_000, tzinfo=UTC),
         last=datetime(2016, 12, 19, 18, 14, 43, 766_000, tzinfo=UTC),

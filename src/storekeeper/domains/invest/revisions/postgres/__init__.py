@@ -1,0 +1,1 @@
+"""Revisions of the invest domain's relational tables."""

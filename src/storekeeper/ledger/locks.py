@@ -1,0 +1,73 @@
+"""Every advisory lock of the platform. All use PostgreSQL's two-integer form with one namespace."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+#: "stor" as four bytes: no other program's locks are met by chance.
+NAMESPACE = 0x73746F72
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One advisory lock: pg_advisory_lock(namespace, key)."""
+
+    namespace: int
+    key: int
+
+    def in_transaction(self, *, shared: bool = False) -> sa.Select[Any]:
+        """Waits for the lock (no longer than lock_timeout) and holds it until the transaction ends."""
+        function = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
+        return sa.select(function(sa.cast(self.namespace, sa.Integer), sa.cast(self.key, sa.Integer)))
+
+
+def lock_key(purpose: str, name: str = "") -> int:
+    """A number of four bytes, with sign, that stands for a purpose and the name of what is locked.
+
+    The same in every process and version: the head of a sha256. The capture functions compute it likewise, in SQL.
+    """
+    digest = hashlib.sha256(f"{purpose}/{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big", signed=True)
+
+
+def _lock(purpose: str, name: str = "") -> Lock:
+    return Lock(NAMESPACE, lock_key(purpose, name))
+
+
+def scheduler_lock() -> Lock:
+    """Held by the one scheduler that fires ticks."""
+    return _lock("scheduler")
+
+
+def job_lock(job: str) -> Lock:
+    """Held while a job runs."""
+    return _lock("job", job)
+
+
+def migration_lock(store: str) -> Lock:
+    """Held while a store is migrated; two stores in one database have a lock each, for each has a session."""
+    return _lock("migration", store)
+
+
+def chunks_lock(dataset: str) -> Lock:
+    """Held while chunks of a dataset are made or dropped, so that two never make the same one."""
+    return _lock("chunks", dataset)
+
+
+def refresh_lock(dataset: str) -> Lock:
+    """Held while a window of a rollup is made anew: one refresh at a time."""
+    return _lock("refresh", dataset)
+
+
+def series_lock(dataset: str) -> Lock:
+    """Shared by every statement that changes rows of a dataset and by every refresh from it, until they commit; held
+    alone while its watermark is raised.
+
+    A lock and not the watermark's row, because row locks let sharers pass a waiting writer: under steady appends the
+    watermark would never be raised.
+    """
+    return _lock("series", dataset)

@@ -1,0 +1,95 @@
+"""The tables of the schema `storekeeper`, in each SQL store. Their history is in the platform's own revisions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from storekeeper.catalog.naming import NAMING_CONVENTION
+
+SCHEMA = "storekeeper"
+
+#: The postgres store's tables, and the timescale store's; both may stand in one database.
+POSTGRES = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
+TIMESCALE = sa.MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
+
+_TIME = sa.DateTime(timezone=True)
+_NOW = sa.text("now()")
+
+#: One row a run of a job. `scheduled_at` is null where it was run by hand; `report` lists what it did.
+#: A dry run changes nothing, this table included.
+runs = sa.Table(
+    "runs",
+    POSTGRES,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("scheduled_at", _TIME),
+    sa.Column("as_of", _TIME, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="running"),
+    sa.Column("runner", sa.Text, nullable=False),  # host and process
+    sa.Column("started_at", _TIME, nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.Column("finished_at", _TIME),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("reason", sa.Text),  # why it failed, was called off, or is held to have died
+    sa.Column("report", JSONB, nullable=False, server_default=sa.text("'[]'")),
+    sa.CheckConstraint("state IN ('running', 'done', 'failed', 'cancelled', 'died')", name="check_state"),
+    sa.CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="check_finished"),
+)
+sa.Index("idx_runs_job_started", runs.c.job, runs.c.started_at.desc())
+# a tick is claimed by its row; one that was called off in the middle may be claimed again
+sa.Index(
+    "idx_runs_tick",
+    runs.c.job,
+    runs.c.scheduled_at,
+    unique=True,
+    postgresql_where=sa.text("scheduled_at IS NOT NULL AND state <> 'cancelled'"),
+)
+
+#: One row a catalogue that `migrate` applied; the newest (highest id) is the one in force.
+applied_catalogues = sa.Table(
+    "applied_catalogues",
+    POSTGRES,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("digest", sa.CHAR(64), nullable=False),  # sha256, hexadecimal
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("domains", sa.ARRAY(sa.Text), nullable=False),
+    sa.Column("applied_by", sa.Text, nullable=False, server_default=sa.text("current_user")),
+    sa.Column("applied_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+#: One row a dataset. Below `dropped_before` its rows are gone (null: it never dropped any); later ones that are older
+#: are refused, or kept outside the rollups. `rolled_up`: a rollup is made of it, so its changes are noted.
+watermarks = sa.Table(
+    "watermarks",
+    TIMESCALE,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("dropped_before", _TIME),
+    sa.Column("late_rows", sa.Text, nullable=False, server_default="refuse"),
+    sa.Column("rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.CheckConstraint("late_rows IN ('refuse', 'keep')", name="check_late_rows"),
+)
+
+#: Ranges [lower, upper) of a dataset whose rows changed since its rollups were made.
+invalidations = sa.Table(
+    "invalidations",
+    TIMESCALE,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("lower", _TIME, nullable=False),
+    sa.Column("upper", _TIME, nullable=False),
+    sa.Column("noted_at", _TIME, nullable=False, server_default=sa.text("clock_timestamp()")),
+)
+sa.Index("idx_invalidations_dataset_lower", invalidations.c.dataset, invalidations.c.lower)
+
+#: The time-series engine of this store, chosen at the first migration: one row at most.
+engines = sa.Table(
+    "engines",
+    TIMESCALE,
+    sa.Column("only_one", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("engine", sa.Text, nullable=False),
+    sa.Column("server_version", sa.Text, nullable=False),
+    sa.Column("chosen_at", _TIME, nullable=False, server_default=_NOW),
+    sa.CheckConstraint("only_one", name="check_only_one"),
+    sa.CheckConstraint("engine IN ('partitions', 'hypertables')", name="check_engine"),
+)

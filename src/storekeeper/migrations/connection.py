@@ -1,0 +1,74 @@
+"""A connection for migrations: direct, its own, and locked, so that two of them queue up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from storekeeper.errors import AlreadyRunningError, ConflictError
+from storekeeper.ledger.locks import migration_lock
+from storekeeper.migrations.history import SqlStore
+from storekeeper.platform import Platform
+from storekeeper.stores.sql.failures import translated
+from storekeeper.stores.sql.urls import sqlalchemy_url
+
+#: How long a statement waits for a table that others use, before the whole revision is tried again; and how long one
+#: migration waits for another to end.
+LOCK_TIMEOUT = "5s"
+QUEUE_TIMEOUT = "10min"
+
+
+@contextmanager
+def connected(platform: Platform, store: SqlStore) -> Iterator[sa.Connection]:
+    """A connection past any pooler; it ends with the block, and with it what it began and did not commit."""
+    engine = sa.create_engine(
+        sqlalchemy_url(platform.url(store, direct=True)),
+        poolclass=NullPool,
+        connect_args={
+            "connect_timeout": max(2, round(platform.settings.connect_timeout)),
+            "application_name": "storekeeper migrate",
+            "prepare_threshold": None,
+        },
+    )
+    # before SQLAlchemy asks for the default schema: a role's own name may be that of one of ours
+    sa.event.listen(engine, "connect", _without_search_path, insert=True)
+    with translated("migrate", store), engine.connect() as connection:
+        # a session's own settings: this is no connection of a pool
+        connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+        connection.execute(sa.text("SET statement_timeout = 0"))
+        connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
+        connection.execute(sa.text("SET timezone = 'UTC'"))
+        connection.commit()
+        yield connection
+
+
+def lock(connection: sa.Connection, store: SqlStore) -> None:
+    """Takes the store's migration lock, once whoever held it before is done, and keeps it until the connection ends.
+
+    Raises AlreadyRunningError after ten minutes.
+    """
+    wanted = migration_lock(store)
+    keys = sa.cast(wanted.namespace, sa.Integer), sa.cast(wanted.key, sa.Integer)
+    try:
+        with translated("migrate", store):
+            connection.execute(sa.text(f"SET lock_timeout = '{QUEUE_TIMEOUT}'"))
+            connection.execute(sa.select(sa.func.pg_advisory_lock(*keys)))
+            connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            connection.commit()
+    except ConflictError as error:
+        raise AlreadyRunningError(
+            "another migration runs, and does not end",
+            operation="migrate",
+            target=store,
+            hint="find it in pg_stat_activity as `storekeeper migrate`",
+        ) from error
+
+
+def _without_search_path(connection: Any, _: object) -> None:
+    """Every name is qualified: a revision that relies on a search path fails here rather than in some installations."""
+    connection.execute("SET search_path = pg_catalog")
+    connection.commit()

@@ -1,0 +1,94 @@
+"""Operations for revisions, beside Alembic's own. What they are given is literal: a revision is frozen at release.
+
+| call | makes |
+| --- | --- |
+| `create_schema("invest")` | a schema, where there is none |
+| `create_updated_at_trigger("invest.users")` | the BEFORE UPDATE trigger that keeps updated_at true |
+| `execute_verbatim("CREATE FUNCTION …")` | what one statement makes, its colons left alone |
+| `create_hypertable(Hypertable(…))` | a series by the store's engine, without its rollups |
+| `create_rollup(Hypertable(…), "ticks_5min")` | one of the rollups that the hypertable lists |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from alembic import context, op
+
+from storekeeper.catalog import Hypertable, Rollup
+from storekeeper.errors import DeclarationError, MigrationError
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.quoting import qualified, quoted, verbatim
+from storekeeper.timescale.statement import Statement
+
+
+def create_schema(name: str) -> None:
+    """Makes a schema where there is none: another store's branch may have made it in the same database."""
+    op.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}")
+
+
+def drop_schema_if_empty(name: str) -> None:
+    """Drops a schema, unless something is in it: another store's branch, or what users made."""
+    op.execute(f"""
+        DO $block$ BEGIN
+            DROP SCHEMA {quoted(name)};
+        EXCEPTION WHEN dependent_objects_still_exist THEN NULL;
+        END $block$
+    """)
+
+
+def create_updated_at_trigger(table: str) -> None:
+    """Has the server set updated_at at every UPDATE of a table, whoever makes it. The trigger goes with its table."""
+    schema, _, name = table.rpartition(".")
+    op.execute(f"""
+        CREATE TRIGGER {quoted(f"{name}_updated_at")} BEFORE UPDATE ON {qualified(schema, name)}
+        FOR EACH ROW EXECUTE FUNCTION storekeeper.set_updated_at()
+    """)
+
+
+def execute_verbatim(sql: str) -> None:
+    """Runs a statement in which nothing is a parameter, such as the body of a function."""
+    op.execute(verbatim(sql))
+
+
+def create_hypertable(hypertable: Hypertable) -> None:
+    """Makes a series: its table, indexes and capture of changes. Its rollups are made one by one."""
+    _execute(_engine().create_hypertable(hypertable), hypertable.name)
+
+
+def drop_hypertable(hypertable: Hypertable) -> None:
+    """Drops a series and its rows. Its rollups go before it."""
+    _execute(_engine().drop_hypertable(hypertable), hypertable.name)
+
+
+def create_rollup(hypertable: Hypertable, name: str) -> None:
+    """Makes a rollup of a series; those before it in the hypertable's list are there already."""
+    _execute(_engine().create_rollup(hypertable, _rollup(hypertable, name)), f"{hypertable.schema}.{name}")
+
+
+def drop_rollup(hypertable: Hypertable, name: str) -> None:
+    """Drops a rollup and its rows; those after it in the hypertable's list went before."""
+    _execute(_engine().drop_rollup(hypertable, _rollup(hypertable, name)), f"{hypertable.schema}.{name}")
+
+
+def _engine() -> Engine:
+    engine: Engine | None = context.config.attributes.get("engine")
+    if engine is None:
+        raise MigrationError(
+            "series are of the timescale store", operation="migrate", hint="move it to the timescale revisions"
+        )
+    return engine
+
+
+def _rollup(hypertable: Hypertable, name: str) -> Rollup:
+    for rollup in hypertable.rollups:
+        if rollup.name == name:
+            return rollup
+    raise DeclarationError(f"has no rollup {name}", operation="migrate", target=hypertable.name)
+
+
+def _execute(statements: Iterable[Statement], target: str) -> None:
+    for statement in statements:
+        if statement.autocommit:
+            raise MigrationError("needs more than one transaction", operation="migrate", target=target)
+        op.execute(statement.clause())

@@ -1,0 +1,1 @@
+"""Revisions of the schema `storekeeper` in the timescale store."""
