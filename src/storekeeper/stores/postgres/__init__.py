@@ -1,0 +1,1 @@
+"""The relational store: entities by the ORM, transactions by the pool."""

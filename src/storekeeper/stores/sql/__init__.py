@@ -1,0 +1,1 @@
+"""What the two SQL stores share: the pool, its transactions, failures as errors, URLs, bulk intake."""

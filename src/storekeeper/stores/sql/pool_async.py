@@ -1,0 +1,384 @@
+"""The connections of one process and role to one SQL store: borrowed, opened on terms, given back clean."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from math import ceil
+from os import dup
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+import sqlalchemy.exc
+from psycopg.waiting import wait_conn_async
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from storekeeper.clock import Clock
+from storekeeper.errors import (
+    ConflictError,
+    PoolTimeoutError,
+    SettingsError,
+    StoreError,
+    StorekeeperError,
+    UnavailableError,
+)
+from storekeeper.settings import SqlPool, without_password
+from storekeeper.stores.health import Health
+from storekeeper.stores.sql.failures import POOL_HINT, RETRIED, of_code, sqlstate_of, translate, translated
+from storekeeper.stores.sql.holders import Holder, Holders, caller
+from storekeeper.stores.sql.listeners import HOLDER, TERMS, Watch, listen
+from storekeeper.stores.sql.origin import Origin, here_async
+from storekeeper.stores.sql.refusal import refusal
+from storekeeper.stores.sql.slow import SlowQuery
+from storekeeper.stores.sql.statistics import PoolStatistics
+from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation, Terms
+from storekeeper.stores.sql.urls import pool_parameters, psycopg_dsn, sqlalchemy_url
+
+T = TypeVar("T")
+
+_NOTHING_LOCAL: Mapping[str, str] = {}
+
+
+class AsyncPool:
+    """A pool of connections to one SQL store.
+
+    | call | gives |
+    | --- | --- |
+    | `async with pool.begin() as connection` | one transaction: committed at the end, rolled back by an exception |
+    | `await pool.run(function)` | the same with `function(connection)`, run again after a deadlock |
+    | `async with pool.autocommit() as connection` | no transaction: for CREATE DATABASE, DETACH CONCURRENTLY |
+    | `async with pool.copy(connection, "COPY …") as copy` | psycopg's copy, within the connection's transaction |
+
+    Sessions run in UTC, so times come back as aware UTC datetimes. Failures are storekeeper's errors. It belongs to the
+    process and the event loop that opened it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool: SqlPool,
+        connect_timeout: float,
+        transaction_timeout: float | None,
+        slow_query: float,
+        prepared: bool,
+        store: str,
+        clock: Clock,
+    ) -> None:
+        """Opens nothing. Times are in seconds; `store` is the name in errors and reports. Raises SettingsError."""
+        self.store = store
+        self.settings = pool_parameters(url, pool)
+        self._url = url
+        self._connect_timeout = connect_timeout
+        self._transaction_timeout = transaction_timeout
+        self._origin: Origin | None = None
+        self._closing = False
+        parsed = sqlalchemy_url(url)
+        defaults = {"connect_timeout": ceil(connect_timeout), "fallback_application_name": "storekeeper"}
+        self.engine: AsyncEngine = create_async_engine(
+            parsed,
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=self.settings.size,
+            max_overflow=self.settings.overflow,
+            pool_timeout=self.settings.wait,
+            pool_recycle=ceil(self.settings.recycle),
+            hide_parameters=True,
+            connect_args={
+                **{name: value for name, value in defaults.items() if name not in parsed.query},
+                # the listeners say BEGIN themselves, so that it and every SET LOCAL are one message
+                "autocommit": True,
+                "prepare_threshold": 5 if prepared else None,
+            },
+        )
+        self._watch = Watch(
+            store=store,
+            clock=clock,
+            terms=Terms(transaction_timeout),
+            idle_check=self.settings.idle_check,
+            slow_query=slow_query,
+            holders=Holders(store),
+        )
+        listen(self.engine.sync_engine, self._watch)
+
+    async def open(self) -> None:
+        """Opens the first connections. Raises UnavailableError, AuthenticationError, DatabaseMissingError,
+        WrongServerError or SettingsError."""
+        if self._origin is not None:
+            return
+        self._origin = here_async()
+        first = max(1, min(self.settings.min, self.settings.size))
+        terms = Terms(None)
+        try:
+            async with AsyncExitStack() as stack:
+                for _ in range(first):
+                    await stack.enter_async_context(self._borrowed(terms, "connect", self._shown, "open()"))
+        except BaseException:
+            self._origin = None
+            await self.engine.dispose()
+            raise
+
+    async def close(self, deadline: float) -> None:
+        """Waits up to `deadline` seconds for borrowed connections to come back, then cuts those that have not."""
+        if self._origin is None:
+            return
+        if here_async().process != self._origin.process:
+            # the connections are the parent's: a farewell sent from here would end its sessions
+            await self.engine.dispose(close=False)
+            return
+        self._closing = True
+        try:
+            await self._drained(deadline)
+            held = self._watch.holders.now()
+            for holder in held:
+                await _cut(holder.driver)
+            if held:
+                await self._drained(1.0)
+        finally:
+            self._watch.closed = True
+            self._origin = None
+            await self.engine.dispose()
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number: 180006 is 18.6. Known once the pool is open."""
+        return self._watch.server_version
+
+    @property
+    def slow_queries(self) -> tuple[SlowQuery, ...]:
+        """The slow queries reported last, oldest first."""
+        return tuple(self._watch.slow_queries)
+
+    def begin(
+        self,
+        *,
+        timeout: float | Default | None = DEFAULT,
+        operation: str = "",
+        target: str = "",
+        local: Mapping[str, str] = _NOTHING_LOCAL,
+        isolation: Isolation | None = None,
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One transaction: committed at the end of the block, rolled back by an exception; never run again.
+
+        It is cut off after `timeout` seconds (the pool's own by default, None for never). `local` are server settings
+        that hold for this transaction, such as {"lock_timeout": "2s", "app.current_user_id": "…"}.
+        """
+        terms = Terms(self._seconds(timeout), isolation, local)
+        return self._transaction(terms, operation, target, caller())
+
+    def autocommit(
+        self, *, operation: str = "", target: str = "", local: Mapping[str, str] = _NOTHING_LOCAL
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection on which each statement commits by itself.
+
+        Settings, session locks and LISTEN last until the block ends. It needs a session: no transaction-mode pooler.
+        """
+        return self._transaction(Terms(None, local=local, autocommit=True), operation, target, caller())
+
+    async def run(
+        self,
+        function: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        timeout: float | Default | None = DEFAULT,
+        operation: str = "",
+        target: str = "",
+        local: Mapping[str, str] = _NOTHING_LOCAL,
+        isolation: Isolation | None = None,
+        retries: int = 3,
+    ) -> T:
+        """What `function(connection)` returns, in a transaction of its own, committed.
+
+        After a deadlock or a serialization failure the whole function runs again, up to `retries` times, about a second
+        apart: it should have no effects but those on the connection.
+        """
+        terms = Terms(self._seconds(timeout), isolation, local)
+        place = caller()
+        for left in range(retries, -1, -1):
+            try:
+                async with self._transaction(terms, operation, target, place) as connection:
+                    return await function(connection)
+            except ConflictError as error:
+                if not left or sqlstate_of(error) not in RETRIED:
+                    raise
+            with self._watch.counters.lock:
+                self._watch.counters.retries += 1
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+        raise AssertionError("a loop that ends by return or raise has ended")
+
+    @asynccontextmanager
+    async def copy(
+        self, connection: AsyncConnection, statement: str, *, operation: str = "", target: str = ""
+    ) -> AsyncIterator[psycopg.AsyncCopy]:
+        """A COPY … FROM STDIN or TO STDOUT on this connection, counted among its statements."""
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert driver is not None
+        started = monotonic()
+        with translated(operation, target or self.store):
+            async with driver.cursor() as cursor:
+                async with cursor.copy(statement) as copy:
+                    yield copy
+                rows = cursor.rowcount
+        self._watch.statements.add(statement, monotonic() - started, rows)
+
+    async def health(self) -> Health:
+        """How the store is: never raises what the store fails by, but says it."""
+        started = monotonic()
+        try:
+            async with self.begin(timeout=self._connect_timeout, operation="ask for its health") as connection:
+                version = str((await connection.execute(sa.text("SHOW server_version"))).scalar_one())
+        except StoreError as error:
+            return Health(self.store, False, "", str(error), monotonic() - started)
+        used = f"{self._pool.checkedout()} of {self._most} connections in use"
+        return Health(self.store, True, f"PostgreSQL {version}", used, monotonic() - started)
+
+    def statistics(self) -> PoolStatistics:
+        """The pool as it is now, and what it has counted."""
+        self._watch.holders.report_overdue()
+        pool, counters = self._pool, self._watch.counters
+        return PoolStatistics(
+            size=self.settings.size,
+            most=self._most,
+            idle=pool.checkedin(),
+            checked_out=pool.checkedout(),
+            overflow=max(0, pool.overflow()),
+            opened=counters.opened,
+            borrowed=counters.borrowed,
+            waits=counters.waits,
+            wait_seconds=counters.wait_seconds,
+            timeouts=counters.timeouts,
+            retries=counters.retries,
+            slow=counters.slow,
+            statements=self._watch.statements.snapshot(),
+        )
+
+    @asynccontextmanager
+    async def _transaction(
+        self, terms: Terms, operation: str, target: str, place: str
+    ) -> AsyncIterator[AsyncConnection]:
+        target = target or self.store
+        async with self._borrowed(terms, operation, target, place) as connection:
+            with translated(operation, target):
+                await connection.begin()
+                try:
+                    yield connection
+                    await connection.commit()
+                except BaseException:
+                    await _roll_back(connection)
+                    raise
+
+    @asynccontextmanager
+    async def _borrowed(self, terms: Terms, operation: str, target: str, place: str) -> AsyncIterator[AsyncConnection]:
+        self._check_usable(operation, target)
+        self._watch.holders.report_overdue()
+        async with AsyncExitStack() as stack:
+            full = self._full
+            started = monotonic()
+            try:
+                connection = await stack.enter_async_context(self.engine.connect())
+            except (psycopg.Error, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
+                raise await self._refused(error, operation, target) from error
+            finally:
+                self._watch.counters.count_borrowed(waited=monotonic() - started if full else None)
+            connection.info[TERMS] = terms
+            holder: Holder = connection.info[HOLDER]
+            holder.place, holder.limit = place, terms.timeout
+            yield connection
+
+    async def _refused(self, error: BaseException, operation: str, target: str) -> StorekeeperError:
+        """Why no connection was to be had, found out with the server where the driver does not say."""
+        origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+        if isinstance(error, sqlalchemy.exc.TimeoutError):
+            return self._exhausted(operation, target)
+        if not isinstance(origin, psycopg.OperationalError) or origin.sqlstate:
+            if isinstance(origin, psycopg.ProgrammingError) and not origin.sqlstate:
+                return SettingsError(_one_line(origin), operation="connect", target=self._shown)
+            return translate(error, operation=operation, target=target)
+        if isinstance(origin, psycopg.errors.ConnectionTimeout):
+            cause = f"no PostgreSQL server answered within {self._connect_timeout:g} s"
+            return UnavailableError(cause, operation="connect", target=self._shown, hint=_NO_ANSWER)
+        if origin.pgconn is None:  # the name of the host was not even resolved
+            return UnavailableError(_one_line(origin), operation="connect", target=self._shown, hint=_NOT_REACHED)
+        refused = await wait_conn_async(refusal(psycopg_dsn(self._url), self._connect_timeout), interval=0.1)
+        if refused.sqlstate is not None:
+            return of_code(refused.sqlstate, _one_line(origin), operation="connect", target=self._shown)
+        hint = _NO_ANSWER if refused.reached else _NOT_REACHED
+        return UnavailableError(_one_line(origin), operation="connect", target=self._shown, hint=hint)
+
+    def _exhausted(self, operation: str, target: str) -> PoolTimeoutError:
+        with self._watch.counters.lock:
+            self._watch.counters.timeouts += 1
+        held = self._watch.holders.now()
+        cause = f"no connection became free within {self.settings.wait:g} s; {len(held)} of {self._most} are held"
+        if held:
+            cause += f", the longest for {monotonic() - held[0].since:.1f} s by {held[0].place}"
+        return PoolTimeoutError(cause, operation=operation, target=target, hint=POOL_HINT)
+
+    def _check_usable(self, operation: str, target: str) -> None:
+        if self._closing:
+            raise StoreError("the pool is closed", operation=operation, target=target)
+        if self._origin is None:
+            raise StoreError("the pool is not open", operation=operation, target=target, hint="open() it first")
+        self._origin.check(here_async(), operation=operation, target=target)
+
+    async def _drained(self, seconds: float) -> None:
+        """Waits for borrowed connections to come back, but not longer than this."""
+        until = monotonic() + seconds
+        while self._watch.holders.now() and monotonic() < until:
+            await asyncio.sleep(0.01)
+
+    def _seconds(self, timeout: float | Default | None) -> float | None:
+        return self._transaction_timeout if isinstance(timeout, Default) else timeout
+
+    @property
+    def _pool(self) -> AsyncAdaptedQueuePool:
+        pool = self.engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        return pool
+
+    @property
+    def _most(self) -> int:
+        return self.settings.size + self.settings.overflow
+
+    @property
+    def _full(self) -> bool:
+        return self._pool.checkedout() >= self._most
+
+    @property
+    def _shown(self) -> str:
+        return f"{self.store} at {without_password(self._url)}"
+
+
+async def _roll_back(connection: AsyncConnection) -> None:
+    """Ends the transaction: by ROLLBACK, else with its connection. What made it end is not hidden by how it ends."""
+    try:
+        await connection.rollback()
+    except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
+        await connection.invalidate(error)
+
+
+async def _cut(driver: psycopg.AsyncConnection[Any]) -> None:
+    """Ends what a connection is doing: its statement by a cancel request, its session by closing the socket.
+
+    The socket is shut down, not closed, as its owner may be waiting on it. Best effort: a connection that is gone
+    already needs no cutting.
+    """
+    with suppress(psycopg.Error, OSError):
+        await driver.cancel_safe(timeout=1.0)
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=dup(driver.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+_NOT_REACHED = "start the server (`storekeeper up` starts an embedded one), or check host and port of the store's URL"
+_NO_ANSWER = (
+    "check that host and port of the store's URL are those of a PostgreSQL server, and that it is not overloaded"
+)
