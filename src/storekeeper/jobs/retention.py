@@ -1,0 +1,113 @@
+"""Drops chunks that are old enough, of hypertables and of rollups, once every coarser rollup is seen to hold them.
+
+The order, refresh → verify → raise the watermark → detach → drop, is kept by the store, level by level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from storekeeper.catalog import Hypertable
+from storekeeper.catalog.ranges import chunk_name
+from storekeeper.errors import StorekeeperError
+from storekeeper.jobs.each import each
+from storekeeper.jobs.foreseen import LevelState, foresee, period
+from storekeeper.jobs.job import Action, Steps
+from storekeeper.jobs.rollups import refreshed, states_of
+from storekeeper.stores.timescale.values import Dropped
+from storekeeper.timescale.chunks import Chunk
+from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.lifecycle import due_for_drop, new_watermark
+
+if TYPE_CHECKING:
+    from storekeeper.platform import Platform
+
+
+def run(platform: Platform, *, as_of: datetime, dry_run: bool) -> Steps:
+    """Yields what is refreshed, and of each level from which something goes: what verifies, the watermark, the chunks.
+
+    The rows and bytes of a chunk are the server's estimate.
+    """
+    kept = [h for h in platform.catalog.hypertables if any(level.keep is not None for level in levels(h))]
+    return each(kept, lambda hypertable: _retained(platform, hypertable, as_of=as_of, dry_run=dry_run))
+
+
+def _retained(platform: Platform, hypertable: Hypertable, *, as_of: datetime, dry_run: bool) -> Steps:
+    store = platform.timescale
+    states = states_of(platform, hypertable)
+    marks = {state.level.name: state.watermark for state in states}
+    yield from refreshed(platform, hypertable, as_of=as_of, dry_run=dry_run)
+    if dry_run:
+        dropped = store.drop_chunks(hypertable, as_of=as_of, dry_run=True)
+        yield from _told(levels(hypertable), with_new_chunks(states, dropped, as_of), marks)
+        return
+    before = _chunks(platform, hypertable)
+    try:
+        dropped = store.drop_chunks(hypertable, as_of=as_of)
+    except (StorekeeperError, KeyboardInterrupt) as error:
+        yield from _gone(platform, hypertable, before, error)
+        raise
+    yield from _told(levels(hypertable), dropped, marks)
+
+
+def with_new_chunks(states: Sequence[LevelState], dropped: Iterable[Dropped], as_of: datetime) -> list[Dropped]:
+    """What goes, with what goes of chunks that the refresh before it has yet to make, of history just loaded."""
+    found = {one.dataset: one for one in dropped}
+    for refresh in foresee(states, as_of):
+        level = refresh.level
+        made = [
+            Chunk(level.name, chunk_name(level.table_name, piece), piece, rows=0, bytes=0)
+            for piece in refresh.new_chunks
+        ]
+        due = due_for_drop(level, made, as_of)
+        if not due:
+            continue
+        known = found.get(level.name, Dropped(level.name, (), None, dry_run=True))
+        raised = max(moment for moment in (known.watermark, new_watermark(level, due)) if moment is not None)
+        chunks = sorted((*known.chunks, *due), key=lambda chunk: chunk.range)
+        found[level.name] = replace(known, chunks=tuple(chunks), watermark=raised)
+    return [found[state.level.name] for state in states if state.level.name in found]
+
+
+def _told(series: Sequence[Level], dropped: Iterable[Dropped], marks: dict[str, datetime | None]) -> Steps:
+    """What retention did, or would do, in the order in which it is done."""
+    by_name = {level.name: level for level in series}
+    for one in dropped:
+        level, mark = by_name[one.dataset], marks[one.dataset]
+        for refresh in one.refreshed:
+            yield Action("refresh", refresh.dataset, "what changed meanwhile", rows=refresh.rows)
+        if one.watermark is not None and (mark is None or one.watermark > mark):
+            until = f"{one.watermark:%Y-%m-%d %H:%M}"
+            for coarser in level.coarser:
+                yield Action("verify", coarser.name, f"holds {one.dataset} before {until}")
+            yield Action("raise watermark", one.dataset, f"to {until}")
+        for chunk in one.chunks:
+            yield _drop(level, chunk, "drop chunk")
+
+
+def _gone(platform: Platform, hypertable: Hypertable, before: dict[str, list[Chunk]], failure: BaseException) -> Steps:
+    """What went before the failure: it is not to be had again, so it must be known."""
+    try:
+        after = _chunks(platform, hypertable)
+    except StorekeeperError as error:
+        failure.add_note(f"nor could be asked what was dropped before: {error}")
+        return
+    for level in levels(hypertable):
+        left = {chunk.name for chunk in after[level.name]}
+        for chunk in before[level.name]:
+            if chunk.name not in left:
+                yield _drop(level, chunk, "detach chunk")
+
+
+def _chunks(platform: Platform, hypertable: Hypertable) -> dict[str, list[Chunk]]:
+    return {level.name: platform.timescale.chunks(level.name) for level in levels(hypertable)}
+
+
+def _drop(level: Level, chunk: Chunk, verb: str) -> Action:
+    """A chunk that was never analysed has no estimate of its rows."""
+    return Action(
+        verb, f"{level.schema}.{chunk.name}", period([chunk.range]), rows=chunk.rows or None, bytes=chunk.bytes or None
+    )
