@@ -75,3 +75,4 @@ def test_one_pool_serves_the_same_server_database_and_role() -> None:
         "postgresql://app@db:1/x",
     ):
         assert not same_pool("postgresql://app@db/x", other)
+    assert not same_pool("postgresql://app:one@db/x", "postgresql://app:two@db/x")
