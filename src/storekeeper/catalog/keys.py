@@ -42,8 +42,11 @@ class Keyspace:
         if set(parts) != set(self.parts):
             raise InputError(f"takes {', '.join(self.parts)}", operation="key", target=self.pattern)
         texts = {name: str(value) for name, value in parts.items()}
-        if not all(texts.values()):
+        if not all(texts.values()) or None in parts.values():
             raise InputError("an empty part", operation="key", target=self.pattern)
+        if any(":" in texts[name] for name in self.parts[:-1]):
+            # two different pairs of parts would share one key
+            raise InputError("a colon in a part that another follows", operation="key", target=self.pattern)
         return _FIELD.sub(lambda match: texts[match[1]], self.pattern)
 
 

@@ -1,0 +1,232 @@
+# Generated from mongo_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""The handle of the document store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel
+from pymongo import MongoClient
+from pymongo.synchronous.collection import Collection
+from pymongo.synchronous.database import Database
+
+from storekeeper.catalog import Catalog
+from storekeeper.clock import Clock
+from storekeeper.errors import InputError, NotMigratedError, StoreError
+from storekeeper.settings import ClientPool
+from storekeeper.stores.health import Health
+from storekeeper.stores.mongo.connection import Connection, Document
+from storekeeper.stores.mongo.documents import to_documents, to_filter
+from storekeeper.stores.mongo.wanted import (
+    WantedCollection,
+    WantedIndex,
+    actual_collection,
+    database_name,
+    wanted_collections,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStatistics:
+    """What a collection holds: documents, and bytes on the disk of documents and of indexes."""
+
+    dataset: str
+    documents: int
+    bytes: int
+    index_bytes: int
+
+
+class Mongo:
+    """Documents of the catalogue's collections, each in the database of its domain: PREFIX_DOMAIN.
+
+    | call | what it does |
+    | --- | --- |
+    | `insert("invest.logs", documents)` | checks all by the model, then writes them; acknowledged means durable |
+    | `find("invest.logs", start=, end=, where={"level": "error"}, limit=20)` | newest first, within the range |
+    | `collection("invest.logs")` | the driver's own collection |
+
+    It is opened once, and belongs to the process (and event loop) that opened it.
+    """
+
+    def __init__(self, url: str, *, prefix: str, pool: ClientPool, catalog: Catalog, clock: Clock) -> None:
+        self._connection = Connection(url, pool)
+        self._prefix = prefix
+        self._catalog = catalog
+        self._clock = clock
+        self._present: set[tuple[str, str]] = set()
+
+    def open(self) -> None:
+        """Connects, and asks the server what it is. Raises UnavailableError, AuthenticationError, WrongServerError."""
+        self._connection.open()
+
+    def close(self) -> None:
+        """Closes every connection. In a forked child it does nothing: the connections are the parent's."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def health(self) -> Health:
+        """How the server is, now; a server that does not answer is told of, not raised."""
+        begun = time.perf_counter()
+        try:
+            with self._connection.operation("ask", "mongo") as client:
+                about = client.admin.command("buildInfo")
+        except StoreError as error:
+            return Health("mongo", False, "", str(error), time.perf_counter() - begun)
+        return Health("mongo", True, about["version"], "", time.perf_counter() - begun)
+
+    # Documents
+
+    def insert(self, dataset: str, given: Iterable[BaseModel | Mapping[str, Any]]) -> int:
+        """Writes documents and returns how many. All are checked by the model before the first is sent.
+
+        What the server refuses all the same (UniqueError, CheckError, or ConstraintError where both) does not keep the
+        others from being written: the error's `rows` says which, by index, and why. Raises InputError,
+        NotMigratedError.
+        """
+        domain, collection = self._catalog.collection(dataset)
+        stored = to_documents(given, collection.model, target=dataset)
+        if not stored:
+            return 0
+        with self._connection.operation("insert into", dataset) as client:
+            self._require(client, domain.name, collection.name)
+            target = client[database_name(self._prefix, domain.name)][collection.name]
+            result = target.insert_many(stored, ordered=False)
+            return len(result.inserted_ids)
+
+    def find(
+        self,
+        dataset: str,
+        *,
+        start: datetime,
+        end: datetime,
+        where: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        newest_first: bool = True,
+        with_id: bool = False,
+    ) -> list[Document]:
+        """Documents with start <= time < end, sorted by time. Keep the range narrow: not every server stops at a limit.
+
+        `where` names fields (dotted where nested) and the values, or sequences of values, that they must have. Times
+        come back aware, in UTC. Raises InputError, NaiveTimeError, NotMigratedError, StatementTimeoutError.
+        """
+        if limit is not None and limit < 1:
+            raise InputError(f"a limit of {limit}", operation="read", target=dataset, hint="leave it out for no limit")
+        domain, collection = self._catalog.collection(dataset)
+        wanted = to_filter(collection, start, end, where or {}, target=dataset)
+        with self._connection.operation("read", dataset) as client:
+            self._require(client, domain.name, collection.name)
+            target = client[database_name(self._prefix, domain.name)][collection.name]
+            cursor = target.find(wanted, None if with_id else {"_id": False}, limit=limit or 0)
+            return cursor.sort(collection.time, -1 if newest_first else 1).to_list()
+
+    def count(self, dataset: str, *, start: datetime, end: datetime, where: Mapping[str, Any] | None = None) -> int:
+        """How many documents `find` would return."""
+        domain, collection = self._catalog.collection(dataset)
+        wanted = to_filter(collection, start, end, where or {}, target=dataset)
+        with self._connection.operation("count", dataset) as client:
+            self._require(client, domain.name, collection.name)
+            return client[database_name(self._prefix, domain.name)][collection.name].count_documents(wanted)
+
+    def collection(self, dataset: str) -> Collection[Document]:
+        """The driver's collection, for what `find` cannot say. Its errors are the driver's: see failures.translated."""
+        domain, collection = self._catalog.collection(dataset)
+        return self.database(domain.name)[collection.name]
+
+    def database(self, domain: str) -> Database[Document]:
+        """The driver's database of a domain."""
+        return self._connection.client[database_name(self._prefix, self._catalog.domain(domain).name)]
+
+    def stats(self) -> tuple[CollectionStatistics, ...]:
+        """Documents and bytes of every declared collection; zeros where it is not there yet."""
+        found = []
+        with self._connection.operation("measure", "mongo") as client:
+            for domain, collection in self._catalog.collections:
+                database = client[database_name(self._prefix, domain.name)]
+                # a server may answer for a missing collection with zeros, or with an error
+                there = database.list_collection_names(filter={"name": collection.name})
+                told = database.command("collStats", collection.name) if there else {}
+                sizes = (int(told.get(name, 0)) for name in ("count", "storageSize", "totalIndexSize"))
+                found.append(CollectionStatistics(f"{domain.name}.{collection.name}", *sizes))
+        return tuple(found)
+
+    # What collections are like: read and changed by reconciliation
+
+    def wanted_collections(self) -> tuple[WantedCollection, ...]:
+        """What the catalogue asks for, in its order."""
+        return wanted_collections(self._prefix, self._catalog)
+
+    def actual_collections(self) -> tuple[WantedCollection, ...]:
+        """What is there in the databases of the catalogue's domains, declared or not."""
+        found = []
+        with self._connection.operation("inspect", "mongo") as client:
+            for domain in self._catalog.domains:
+                database = client[database_name(self._prefix, domain.name)]
+                for listed in database.list_collections(filter={"type": "collection"}):
+                    if listed["name"].startswith("system."):
+                        continue
+                    indexes = (database[listed["name"]].list_indexes()).to_list()
+                    found.append(actual_collection(database.name, listed, indexes))
+        return tuple(sorted(found, key=lambda collection: (collection.database, collection.name)))
+
+    def create_collection(self, wanted: WantedCollection) -> None:
+        """Makes a collection with its validator, without its indexes."""
+        with self._connection.operation("create", f"{wanted.database}.{wanted.name}") as client:
+            client[wanted.database].create_collection(wanted.name, validator=dict(wanted.validator))
+
+    def set_validator(self, database: str, collection: str, validator: Mapping[str, Any]) -> None:
+        """Checks what is written from now on; what is there already is not looked at. An empty one checks nothing."""
+        with self._connection.operation("set validator of", f"{database}.{collection}") as client:
+            client[database].command(
+                "collMod",
+                collection,
+                validator=dict(validator),
+                validationLevel="strict",
+                validationAction="error",
+            )
+
+    def create_index(self, database: str, collection: str, index: WantedIndex) -> None:
+        """Builds an index. Raises UniqueError where documents that are there break it."""
+        options: dict[str, Any] = {"unique": True} if index.unique else {}
+        if index.expire_after_seconds is not None:
+            options["expireAfterSeconds"] = index.expire_after_seconds
+        with self._connection.operation("index", f"{database}.{collection}") as client:
+            client[database][collection].create_index(list(index.keys), name=index.name, **options)
+
+    def drop_index(self, database: str, collection: str, name: str) -> None:
+        with self._connection.operation("drop index of", f"{database}.{collection}") as client:
+            client[database][collection].drop_index(name)
+
+    def set_ttl(self, database: str, collection: str, name: str, seconds: int) -> None:
+        """Documents expire that many seconds after the time under this index, which is of one field. An index that is
+        none for expiry yet becomes one; the way back is to drop and create it."""
+        with self._connection.operation("set expiry of", f"{database}.{collection}") as client:
+            client[database].command("collMod", collection, index={"name": name, "expireAfterSeconds": seconds})
+
+    def drop_collection(self, database: str, collection: str) -> None:
+        with self._connection.operation("drop", f"{database}.{collection}") as client:
+            client[database].drop_collection(collection)
+        self._present.discard((database, collection))
+
+    def _require(self, client: MongoClient[Document], domain: str, collection: str) -> None:
+        """MongoDB would make a missing collection at the first insert, without validator and expiry."""
+        key = (database_name(self._prefix, domain), collection)
+        if key in self._present:
+            return
+        if not client[key[0]].list_collection_names(filter={"name": collection}):
+            raise NotMigratedError(
+                f"there is no collection {collection} in database {key[0]}",
+                operation="find collection",
+                target=f"{domain}.{collection}",
+                hint="run storekeeper migrate",
+            )
+        self._present.add(key)

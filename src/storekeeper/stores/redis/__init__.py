@@ -1,0 +1,1 @@
+"""The key store: sessions, quotes, caches, rate limits, subscriptions."""
