@@ -1,0 +1,1 @@
+"""The time-series store: runs the statements of `storekeeper.timescale` over a pool."""

@@ -1,0 +1,95 @@
+"""Makes the chunks that rows need, before they come: each at most once, whoever else makes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storekeeper.catalog import Range
+from storekeeper.errors import BelowWatermarkError, NotMigratedError
+from storekeeper.ledger import series
+from storekeeper.ledger.locks import chunks_lock
+from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.timescale.running_async import executed, inspected, patiently
+from storekeeper.timescale.chunks import missing
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
+
+#: Chunks made in one transaction: each takes a handful of locks, and the server's table of locks is finite.
+_AT_ONCE: Final = 32
+_LOCAL: Final = {"lock_timeout": "2s"}
+
+
+class AsyncChunkMaker:
+    """Makes chunks, and remembers which are there so that most appends ask nothing.
+
+    What it remembers may be wrong where retention dropped a chunk since: whoever meets a row without a chunk says
+    `forget` and tries again.
+    """
+
+    def __init__(self, pool: AsyncPool, engine: Engine) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._known: dict[str, frozenset[Range]] = {}
+
+    def forget(self, level: Level) -> None:
+        self._known.pop(level.name, None)
+
+    async def ensure(self, level: Level, ranges: Iterable[Range], *, earliest: datetime | None = None) -> list[Range]:
+        """Makes what is missing of the chunks that these ranges touch, and returns it.
+
+        Short transactions of their own: neither readers nor writers of the table wait for them. With `earliest`, the
+        time of the oldest row to come, BelowWatermarkError is raised where that is too old.
+        """
+        wanted = missing(ranges, level.chunk, self._known.get(level.name, frozenset()))
+        made: list[Range] = []
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+
+            async def attempt(some: Sequence[Range] = some) -> list[Range]:
+                async with self._pool.begin(
+                    timeout=None, operation="make chunks", target=level.name, local=_LOCAL
+                ) as connection:
+                    return await self._make(connection, level, some, earliest)
+
+            made += await patiently(attempt)
+        return made
+
+    async def _make(
+        self, connection: AsyncConnection, level: Level, wanted: Sequence[Range], earliest: datetime | None
+    ) -> list[Range]:
+        await connection.execute(chunks_lock(level.name).in_transaction())
+        # asked for under the lock, so that what another has just made is seen
+        existing = await inspected(connection, self._engine.chunks(level))
+        there = frozenset(chunk.range for chunk in existing)
+        needed = tuple(piece for piece in wanted if piece not in there)
+        if needed and earliest is not None:
+            await _check_watermark(connection, level, earliest)
+        if needed:
+            for leftover in await inspected(connection, self._engine.leftovers(level)):
+                if leftover.range in needed:  # an interrupted retention left a table of this name
+                    await executed(connection, self._engine.drop(level, leftover))
+            await executed(connection, self._engine.make_chunks(level, needed))
+        self._known[level.name] = there.union(needed)
+        return list(needed)
+
+
+async def _check_watermark(connection: AsyncConnection, level: Level, earliest: datetime) -> None:
+    """The capture of changes refuses such rows too; here no chunk is made for them."""
+    row = (await connection.execute(series.watermark(level.name))).first()
+    if row is None:
+        raise NotMigratedError("is not known to the store", operation="append", target=level.name, hint=_MIGRATE)
+    if row.dropped_before is not None and earliest < row.dropped_before and row.late_rows == "refuse":
+        raise BelowWatermarkError(
+            f"rows before {row.dropped_before:%Y-%m-%d %H:%M:%S} UTC are gone; the oldest row is of "
+            f"{earliest:%Y-%m-%d %H:%M:%S.%f}",
+            operation="append",
+            target=level.name,
+            hint="leave older rows out: the rollups hold what was there; history is loaded before the first drop",
+        )
+
+
+_MIGRATE: Final = "run `storekeeper migrate`"

@@ -1,0 +1,243 @@
+"""The life of a series: refresh, retention, compression. Every step can be cut off; the next run goes on from there.
+
+Retention of a level: finish detachments that were interrupted → refresh every rollup above it → verify them against
+what is about to go → raise the watermark → detach each chunk → drop it. A kill before the watermark rose changes
+nothing but that rollups are newer. After it, what lies below it is in the rollups for good, takes no more rows, and is
+dropped by this run or the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storekeeper.catalog import Hypertable, Range
+from storekeeper.errors import CheckError, ConflictError, NotMigratedError, NotVerifiedError
+from storekeeper.ledger import series
+from storekeeper.ledger.locks import chunks_lock, refresh_lock, series_lock
+from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
+from storekeeper.stores.timescale.running_async import executed, inspected, lacks_chunk, patiently
+from storekeeper.stores.timescale.values import Dropped, Refreshed
+from storekeeper.timescale.chunks import Chunk, pieces
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.lifecycle import due_for_compression, due_for_drop, due_for_refresh, new_watermark
+
+#: How long to wait for rows to be free, for a lock that stops writers, and for readers of a chunk that is to go.
+_REFRESHING: Final = {"lock_timeout": "30s"}
+_RAISING: Final = {"lock_timeout": "2s"}
+_DETACHING: Final = {"lock_timeout": "60s"}
+#: Rounds of refresh and verification while rows that are about to go keep changing.
+_ROUNDS: Final = 5
+_ATTEMPTS: Final = 3
+
+
+class AsyncLifecycle:
+    """Refreshes rollups, compresses chunks and drops what is due."""
+
+    def __init__(self, pool: AsyncPool, engine: Engine, chunks: AsyncChunkMaker) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._chunks = chunks
+
+    async def refresh(self, hypertable: Hypertable, before: datetime, above: int = 0) -> list[Refreshed]:
+        """Every rollup above the level of that depth, the finest first: buckets that changed and ended by `before`."""
+        done: list[Refreshed] = []
+        for level in Level(hypertable, above).coarser:
+            async with self._reading(level) as connection:
+                pending = await inspected(connection, self._engine.pending(level.source))
+                filled = [
+                    c.range
+                    for one in (level.source, level)
+                    for c in await inspected(connection, self._engine.chunks(one))
+                ]
+                own = await _watermark(connection, level)
+            for window in due_for_refresh(level, pending, before):
+                for piece, may_hold_rows in pieces(window, filled, level.source.chunk, level.buckets.every):
+                    wanted = [piece] if may_hold_rows and (own is None or piece.upper > own) else []
+                    rows = await self._refresh_piece(level, piece, wanted)
+                    if may_hold_rows:
+                        done.append(Refreshed(level.name, piece, rows))
+        return done
+
+    async def _refresh_piece(self, level: Level, piece: Range, wanted: Sequence[Range]) -> int:
+        """One window in one transaction; returns how many rows the rollup has in it. `wanted` ranges get chunks."""
+
+        async def attempt() -> int:
+            async with self._pool.begin(
+                timeout=None, operation="refresh", target=level.name, local=_REFRESHING
+            ) as connection:
+                await connection.execute(refresh_lock(level.name).in_transaction())
+                # shared with the writers: the source's watermark stands still until this commits
+                await connection.execute(series_lock(level.source.name).in_transaction(shared=True))
+                return await executed(connection, self._engine.refresh(level, piece))
+
+        for left in range(_ATTEMPTS - 1, -1, -1):
+            await self._chunks.ensure(level, wanted)
+            try:
+                return await patiently(attempt)
+            except CheckError as error:
+                if not left or not lacks_chunk(error):
+                    raise
+                # rows came to a new chunk since this was planned, or the rollup's own was dropped
+                self._chunks.forget(level)
+                wanted = [piece]
+        raise AssertionError("a loop that ends by return or raise has ended")
+
+    async def drop_chunks(self, hypertable: Hypertable, as_of: datetime, *, dry_run: bool) -> list[Dropped]:
+        """Retention of all levels, the rows first; those of which nothing goes are left out."""
+        done = [await self._drop_level(level, as_of, dry_run=dry_run) for level in levels(hypertable)]
+        return [dropped for dropped in done if dropped.chunks or dropped.refreshed]
+
+    async def _drop_level(self, level: Level, as_of: datetime, *, dry_run: bool) -> Dropped:
+        if level.keep is None:
+            return Dropped(level.name, (), None, (), dry_run)
+        if not dry_run:
+            await self._finish_detaching(level)
+        async with self._reading(level) as connection:
+            chunks = await inspected(connection, self._engine.chunks(level))
+            leftovers = await inspected(connection, self._engine.leftovers(level))
+            mark = await _watermark(connection, level)
+        due = due_for_drop(level, chunks, as_of)
+        leftovers = [chunk for chunk in leftovers if mark is not None and chunk.range.upper <= mark]
+        raised = new_watermark(level, due) if due else mark
+        if dry_run:
+            return Dropped(level.name, (*leftovers, *due), raised, (), dry_run)
+        refreshed: list[Refreshed] = []
+        if due and raised is not None and (mark is None or raised > mark):
+            refreshed = await self._hold(level, due, mark, raised)
+        for chunk in due:
+            await self._detach(level, chunk)
+            await self._drop(level, chunk)
+        for chunk in leftovers:
+            await self._drop(level, chunk)
+        self._chunks.forget(level)
+        return Dropped(level.name, (*leftovers, *due), raised, tuple(refreshed))
+
+    async def _hold(
+        self, level: Level, due: Sequence[Chunk], mark: datetime | None, raised: datetime
+    ) -> list[Refreshed]:
+        """Has every rollup above hold what is about to go, then raises the watermark. Raises NotVerifiedError."""
+        refreshed: list[Refreshed] = []
+        oldest = due[0].range.lower
+        for _ in range(_ROUNDS):
+            refreshed += await self.refresh(level.hypertable, raised, level.depth)
+            different = await self._different(level, Range(max(mark, oldest) if mark else oldest, raised))
+            if await self._raise(level, raised, different):
+                return refreshed
+        raise ConflictError(
+            f"rows before {raised:%Y-%m-%d %H:%M:%S} UTC keep changing",
+            operation="drop chunks",
+            target=level.name,
+            hint="nothing was dropped; the next run tries again",
+        )
+
+    async def _different(self, level: Level, span: Range) -> dict[str, int]:
+        """How many rows of each rollup above differ from what its source yields, those that do not left out."""
+        different: dict[str, int] = {}
+        for coarser in level.coarser:
+            every = coarser.buckets.every
+            async with self._reading(coarser) as connection:
+                filled = [
+                    chunk.range
+                    for one in (coarser.source, coarser)
+                    for chunk in await inspected(connection, self._engine.chunks(one))
+                ]
+                window = Range(every.floor(span.lower), span.upper)
+                for piece, may_hold_rows in pieces(window, filled, coarser.source.chunk, every):
+                    if may_hold_rows and (rows := await inspected(connection, self._engine.verify(coarser, piece))):
+                        different[coarser.name] = different.get(coarser.name, 0) + rows
+        return different
+
+    async def _raise(self, level: Level, moment: datetime, different: dict[str, int]) -> bool:
+        """Raises the watermark, unless rows below it changed since the rollups were made.
+
+        A rollup that another is made of takes the levels below it along: a row that reached them now could not reach
+        that other one any more. No writer of these levels is in flight meanwhile, and each after it sees the new mark.
+        """
+        raised = (*level.finer, level) if level.coarser else (level,)
+        sources = [one.name for one in raised] + [one.name for one in level.coarser[:-1]]
+
+        async def attempt() -> bool:
+            async with self._pool.begin(
+                timeout=None, operation="raise watermark", target=level.name, local=_RAISING
+            ) as connection:
+                for one in raised:
+                    await connection.execute(series_lock(one.name).in_transaction())
+                    if (await connection.execute(series.watermark_alone(one.name))).first() is None:
+                        raise NotMigratedError(operation="raise watermark", target=one.name)
+                if level.coarser and (await connection.execute(series.changed_below(sources, moment))).scalar_one():
+                    return False
+                if different:  # and nothing changed: this cannot be, and must not be made final
+                    raise _not_verified(level, different)
+                for one in raised:
+                    await connection.execute(series.raise_watermark(one.name, moment))
+                return True
+
+        return await patiently(attempt)
+
+    async def _finish_detaching(self, level: Level) -> None:
+        async with self._reading(level) as connection:
+            unfinished = await inspected(connection, self._engine.finish_detaching(level))
+        if unfinished:
+            async with self._pool.autocommit(
+                operation="finish detaching", target=level.name, local=_DETACHING
+            ) as connection:
+                await executed(connection, unfinished)
+
+    async def _detach(self, level: Level, chunk: Chunk) -> None:
+        target = f"{level.schema}.{chunk.name}"
+        async with self._pool.autocommit(operation="detach", target=target, local=_DETACHING) as connection:
+            await executed(connection, self._engine.detach(level, chunk))
+
+    async def _drop(self, level: Level, chunk: Chunk) -> None:
+        target = f"{level.schema}.{chunk.name}"
+        async with self._pool.begin(timeout=None, operation="drop", target=target, local=_DETACHING) as connection:
+            # a chunk of the same name may have been made for late rows that are kept: that one stays
+            await connection.execute(chunks_lock(level.name).in_transaction())
+            leftovers = await inspected(connection, self._engine.leftovers(level))
+            if any(leftover.name == chunk.name for leftover in leftovers):
+                await executed(connection, self._engine.drop(level, chunk))
+
+    async def compress(self, hypertable: Hypertable, as_of: datetime, *, dry_run: bool) -> list[Chunk]:
+        """Compresses the chunks that are old enough, and returns them.
+
+        Raises NotSupportedError where there are some and the engine has no columnstore.
+        """
+        level = Level(hypertable, 0)
+        async with self._reading(level) as connection:
+            due = due_for_compression(hypertable, await inspected(connection, self._engine.chunks(level)), as_of)
+        for chunk in due:
+            statements = self._engine.compress(level, chunk)
+            if not dry_run:
+                async with self._pool.begin(timeout=None, operation="compress", target=chunk.name) as connection:
+                    await executed(connection, statements)
+        return list(due)
+
+    def _reading(self, level: Level) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._pool.begin(timeout=None, operation="inspect", target=level.name)
+
+
+async def _watermark(connection: AsyncConnection, level: Level) -> datetime | None:
+    row = (await connection.execute(series.watermark(level.name))).first()
+    if row is None:
+        raise NotMigratedError(
+            "is not known to the store", operation="inspect", target=level.name, hint="run `storekeeper migrate`"
+        )
+    moment: datetime | None = row.dropped_before
+    return moment
+
+
+def _not_verified(level: Level, different: dict[str, int]) -> NotVerifiedError:
+    found = ", ".join(f"{rows} rows of {name}" for name, rows in different.items())
+    return NotVerifiedError(
+        f"{found} are not what its source yields",
+        operation="drop chunks",
+        target=level.name,
+        hint="nothing was dropped; was the rollup changed by hand? an UPDATE of the rows it is made of refreshes them",
+    )

@@ -1,0 +1,48 @@
+# Generated from running_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""Runs statements and inspections of the time-series engine on a connection."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+
+from storekeeper.errors import CheckError, ConflictError
+from storekeeper.timescale.statement import Inspection, Statement
+
+T = TypeVar("T")
+
+#: Attempts to get locks that other sessions hold for a moment.
+_ATTEMPTS: Final = 5
+
+
+def inspected(connection: Connection, inspection: Inspection[T]) -> T:
+    """The answer to a question."""
+    result = connection.execute(inspection.statement.clause())
+    return inspection.decode(result.all())
+
+
+def executed(connection: Connection, statements: Iterable[Statement]) -> int:
+    """Runs statements in order; returns how many rows the last one touched."""
+    rows = 0
+    for statement in statements:
+        rows = (connection.execute(statement.clause())).rowcount
+    return rows
+
+
+def patiently(attempt: Callable[[], T]) -> T:
+    """Runs `attempt` again, with growing pauses, while others hold the locks that it wants. Raises ConflictError."""
+    for pause in range(_ATTEMPTS - 1):
+        try:
+            return attempt()
+        except ConflictError:
+            time.sleep(random.uniform(0.05, 0.2) * 2**pause)
+    return attempt()
+
+
+def lacks_chunk(error: CheckError) -> bool:
+    """Whether a row had no chunk to go to: the server calls it a check that has no name."""
+    return not error.constraint

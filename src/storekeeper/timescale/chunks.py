@@ -1,0 +1,54 @@
+"""Chunks: the tables that a level is cut into, one a range of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from storekeeper.catalog import Range
+from storekeeper.catalog.ranges import merged, ranges_between
+from storekeeper.span import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk. `table` is the dataset's name with its schema, `name` the chunk's own without; `rows` is the server's
+    estimate (0 before its first ANALYZE), `bytes` counts indexes too."""
+
+    table: str
+    name: str
+    range: Range
+    rows: int
+    bytes: int
+    compressed: bool = False
+
+
+def aligned(ranges: Iterable[Range], every: Span) -> tuple[Range, ...]:
+    """The whole buckets of `every` that these ranges touch, in as few ranges as possible."""
+    return merged(Range(every.floor(piece.lower), every.ceil(piece.upper)) for piece in ranges)
+
+
+def missing(wanted: Iterable[Range], chunk: Span, existing: Iterable[Range]) -> tuple[Range, ...]:
+    """The chunks that are not there yet for rows in the wanted ranges, in order."""
+    there = set(existing)
+    needed = {piece for piece_of in wanted for piece in ranges_between(piece_of.lower, piece_of.upper, chunk)}
+    return tuple(sorted(needed - there))
+
+
+def pieces(window: Range, filled: Iterable[Range], length: Span, every: Span) -> Iterator[tuple[Range, bool]]:
+    """`window` cut where chunks begin and end, and what chunks cover into about `length`; all in whole buckets.
+
+    The flag says whether the piece may hold rows.
+    """
+    start = window.lower
+    for part in aligned((piece for piece in filled if piece.overlaps(window)), every):
+        part = Range(max(part.lower, window.lower), min(part.upper, window.upper))
+        if start < part.lower:
+            yield Range(start, part.lower), False
+        start = part.lower
+        while start < part.upper:
+            end = min(every.ceil(length.after(length.floor(start))), part.upper)
+            yield Range(start, end), True
+            start = end
+    if start < window.upper:
+        yield Range(start, window.upper), False

@@ -1,0 +1,183 @@
+"""Capture of changes: whoever writes, the rollups follow; what is below the watermark is refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import psycopg
+import pytest
+
+from storekeeper.catalog import Range
+from storekeeper.ledger.locks import series_lock
+from storekeeper.stores.timescale.timescale_async import AsyncTimescale
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import levels
+from timescale_series import moment
+from timescale_stores_async import opened
+
+Psql = psycopg.Connection[tuple[object, ...]]
+
+DAY = moment("2014-05-07 00:00")
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+async def store(series_url: str, engine: Engine) -> AsyncIterator[AsyncTimescale]:
+    async with opened(series_url, engine) as store:
+        rows = [
+            {"time": DAY + timedelta(days=day, hours=hour), "symbol": "AAPL", "price": 1 + hour, "volume": 1}
+            for day in range(3)
+            for hour in range(24)
+        ]
+        await store.append("lab.ticks", rows)
+        await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+        yield store
+
+
+async def hours(store: AsyncTimescale) -> dict[datetime, tuple[float, float]]:
+    """Close and volume of the coarsest rollup, by its bucket."""
+    table = await store.raw("lab.ticks_1h")
+    return {row["bucket"]: (row["close"], row["volume"]) for row in table.to_pylist()}
+
+
+@pytest.mark.parametrize("table", ["lab.ticks", "lab.ticks_p20140508"])
+@pytest.mark.parametrize(
+    ("change", "lower", "upper"),
+    [
+        ("INSERT INTO {} (time, symbol, price, volume) VALUES ('2014-05-08 03:30Z', 'MSFT', 9, 9)", "03:30", "03:30"),
+        (
+            "UPDATE {} SET price = 99 WHERE time >= '2014-05-08 04:00Z' AND time <= '2014-05-08 06:00Z'",
+            "04:00",
+            "06:00",
+        ),
+        ("UPDATE {} SET time = time + interval '20 min' WHERE time = '2014-05-08 07:00Z'", "07:00", "07:20"),
+        ("DELETE FROM {} WHERE time = '2014-05-08 08:00Z'", "08:00", "08:00"),
+    ],
+)
+async def test_what_psql_changes_is_noted_and_refreshed(
+    store: AsyncTimescale, psql: Psql, table: str, change: str, lower: str, upper: str
+) -> None:
+    assert await store.pending("lab.ticks") == []
+    psql.execute(change.format(table).encode())
+    noted = Range(moment(f"2014-05-08 {lower}"), moment(f"2014-05-08 {upper}") + INSTANT)
+    assert await store.pending("lab.ticks") == [noted]
+    done = await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+    assert {window.dataset for window in done} == {"lab.ticks_5min", "lab.ticks_1h"}
+    assert await store.pending("lab.ticks") == []
+    assert await store.pending("lab.ticks_5min") == []
+    expected = psql.execute(
+        "SELECT date_trunc('hour', time, 'UTC'), (array_agg(price ORDER BY time DESC))[1]::float8, "
+        "sum(volume)::float8 FROM lab.ticks WHERE symbol = 'AAPL' GROUP BY 1"
+    ).fetchall()
+    rows = (await store.raw("lab.ticks_1h", where={"symbol": ["AAPL"]})).to_pylist()
+    assert {row["bucket"]: (row["close"], row["volume"]) for row in rows} == {a: (b, c) for a, b, c in expected}
+
+
+async def test_a_row_that_moves_to_another_chunk(store: AsyncTimescale, psql: Psql) -> None:
+    psql.execute("UPDATE lab.ticks SET time = time + interval '1 day 30 min' WHERE time = '2014-05-07 05:00Z'")
+    assert [(piece.lower, piece.upper - INSTANT) for piece in await store.pending("lab.ticks")] == [
+        (moment("2014-05-07 05:00"),) * 2,
+        (moment("2014-05-08 05:30"),) * 2,
+    ]
+    await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+    found = await hours(store)
+    assert moment("2014-05-07 05:00") not in found
+    assert found[moment("2014-05-08 05:00")] == (6, 2)
+
+
+@pytest.mark.parametrize(("table", "days"), [("lab.ticks", {7, 8, 9}), ("lab.ticks_p20140508", {8})])
+async def test_truncate_empties_the_rollups(store: AsyncTimescale, psql: Psql, table: str, days: set[int]) -> None:
+    psql.execute(f"TRUNCATE {table}".encode())
+    await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+    assert {bucket.day for bucket in await hours(store)} == {7, 8, 9} - days
+
+
+async def test_a_transaction_that_rolls_back_notes_nothing(store: AsyncTimescale, psql: Psql) -> None:
+    with psql.transaction(force_rollback=True):
+        psql.execute("DELETE FROM lab.ticks")
+    assert await store.pending("lab.ticks") == []
+
+
+async def test_a_window_open_at_as_of_waits(store: AsyncTimescale) -> None:
+    row = {"time": moment("2014-05-09 23:59"), "symbol": "AAPL", "price": 77, "volume": 5}
+    await store.append("lab.ticks", [row])
+    await store.refresh("lab.ticks", as_of=moment("2014-05-09 23:59"))
+    assert (await hours(store))[moment("2014-05-09 23:00")] == (24, 1)
+    assert len(await store.pending("lab.ticks")) == 1
+    await store.refresh("lab.ticks", as_of=moment("2014-05-10 00:00"))
+    assert (await hours(store))[moment("2014-05-09 23:00")] == (77, 6)
+
+
+async def test_what_a_refresh_leaves_out_stays_noted(store: AsyncTimescale, psql: Psql, engine: Engine) -> None:
+    psql.execute("UPDATE lab.ticks SET price = 50 WHERE time >= '2014-05-08Z' AND time < '2014-05-09Z'")
+    fine = levels(store.catalog.hypertable("lab.ticks"))[1]
+    window = Range(moment("2014-05-08 10:00"), moment("2014-05-08 12:00"))
+    async with store.pool.begin() as connection:
+        for statement in engine.refresh(fine, window):
+            await connection.execute(statement.clause())
+    assert await store.pending("lab.ticks") == [
+        Range(moment("2014-05-08 00:00"), window.lower),
+        Range(window.upper, moment("2014-05-08 23:00") + INSTANT),
+    ]
+    rows = (await store.raw("lab.ticks_5min", where={"close": [50]})).to_pylist()
+    assert [row["bucket"].hour for row in rows] == [10, 11]
+
+
+@pytest.mark.parametrize("table", ["lab.ticks", "lab.ticks_p20140608"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO {} (time, symbol, price, volume) VALUES ('2014-06-08 03:30Z', 'MSFT', 9, 9)",
+        "UPDATE {} SET price = 99 WHERE time = '2014-06-08 03:00Z'",
+        "DELETE FROM {} WHERE time = '2014-06-08 03:00Z'",
+    ],
+)
+async def test_below_the_watermark_psql_is_refused_too(
+    store: AsyncTimescale, psql: Psql, table: str, change: str
+) -> None:
+    row = {"time": moment("2014-06-08 03:00"), "symbol": "AAPL", "price": 1, "volume": 1}
+    await store.append("lab.ticks", [row])
+    psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-06-08 04:00Z' WHERE dataset = 'lab.ticks'")
+    pending = await store.pending("lab.ticks")
+    with pytest.raises(psycopg.errors.Error) as caught:
+        psql.execute(change.format(table).encode())
+    assert caught.value.sqlstate == "SK001"
+    assert "2014-06-08 04:00:00" in str(caught.value)
+    assert await store.pending("lab.ticks") == pending
+    assert (await store.raw("lab.ticks", start=moment("2014-06-08 00:00"))).num_rows == 1
+
+
+async def test_a_snapshot_older_than_the_watermark_is_no_way_past_it(
+    store: AsyncTimescale, psql: Psql, series_url: str
+) -> None:
+    with psycopg.connect(series_url) as other:
+        other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        other.execute("SELECT count(*) FROM lab.ticks")
+        psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-05-08Z' WHERE dataset = 'lab.ticks'")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            other.execute("DELETE FROM lab.ticks WHERE time = '2014-05-07 03:00Z'")
+
+
+async def test_writers_and_the_ledger_mean_the_same_lock(store: AsyncTimescale, psql: Psql) -> None:
+    lock = series_lock("lab.ticks")
+    with psql.transaction():
+        psql.execute("DELETE FROM lab.ticks WHERE time = '2014-05-07 03:00Z'")
+        held = psql.execute(
+            "SELECT classid, objid, mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        ).fetchall()
+    assert held == [(lock.namespace, lock.key % 2**32, "ShareLock")]
+
+
+async def test_a_rollup_made_later_takes_up_what_is_there(store: AsyncTimescale, psql: Psql, engine: Engine) -> None:
+    before = await hours(store)
+    ticks = store.catalog.hypertable("lab.ticks")
+    async with store.pool.begin() as connection:
+        for statement in engine.drop_rollup(ticks, ticks.rollups[1]):
+            await connection.execute(statement.clause())
+    psql.execute("UPDATE lab.ticks SET volume = 2")
+    async with store.pool.begin() as connection:
+        for statement in engine.create_rollup(ticks, ticks.rollups[1]):
+            await connection.execute(statement.clause())
+    await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+    assert await hours(store) == {bucket: (close, 2) for bucket, (close, _) in before.items()}

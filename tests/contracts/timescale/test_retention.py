@@ -1,0 +1,260 @@
+# Generated from test_retention_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""Retention: nothing goes before the rollups hold it; each step can be the last, and the next run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from storekeeper.catalog import Range
+from storekeeper.errors import BelowWatermarkError, ConflictError, NotSupportedError, NotVerifiedError
+from storekeeper.stores.timescale.timescale import Timescale
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
+from storekeeper.timescale.statement import Inspection
+from timescale_series import moment
+from timescale_stores import opened
+
+Psql = psycopg.Connection[tuple[object, ...]]
+
+START = moment("2014-05-01 00:00")
+AS_OF = moment("2014-06-08 05:17")  # 30 days before: 2014-05-09 05:17
+
+
+@pytest.fixture
+def store(series_url: str, engine: Engine) -> Iterator[Timescale]:
+    with opened(series_url, engine) as store:
+        rows = [
+            {"time": START + timedelta(minutes=20 * step), "symbol": symbol, "price": 1 + step % 50, "volume": 1.25}
+            for step in range(72 * 12)
+            for symbol in ("AAPL", "MSFT")
+        ]
+        store.append("lab.ticks", rows)
+        yield store
+
+
+def held(store: Timescale) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = (store.raw("lab.ticks_1h", exact=True)).to_pylist()
+    return rows
+
+
+def test_what_is_due_goes_and_the_rollups_hold_it(store: Timescale) -> None:
+    foreseen = store.drop_chunks("lab.ticks", as_of=AS_OF, dry_run=True)
+    assert len(store.chunks("lab.ticks")) == 12
+    done = store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert [one.dataset for one in done] == ["lab.ticks"]
+    assert [chunk.name for chunk in done[0].chunks] == [f"ticks_p2014050{day}" for day in range(1, 9)]
+    assert done[0].watermark == moment("2014-05-09 00:00") == store.watermark("lab.ticks")
+    assert [chunk.range for chunk in foreseen[0].chunks] == [chunk.range for chunk in done[0].chunks]
+    assert foreseen[0].watermark == done[0].watermark
+    assert (store.raw("lab.ticks", limit=1)).to_pylist()[0]["time"] == moment("2014-05-09 00:00")
+    rows = held(store)
+    assert sum(row["count"] for row in rows) == 8 * 72 * 2  # type: ignore[misc]  # counts are whole numbers
+    assert store.drop_chunks("lab.ticks", as_of=AS_OF) == []
+
+
+def test_a_dataset_that_never_dropped_takes_history(store: Timescale) -> None:
+    store.drop_chunks("lab.ticks", as_of=START + timedelta(days=30))
+    assert store.watermark("lab.ticks") is None
+    store.append("lab.ticks", [{"time": moment("1999-01-01 00:00"), "symbol": "A", "price": 1, "volume": 1}])
+    done = store.drop_chunks("lab.ticks", as_of=START + timedelta(days=31))
+    assert [chunk.name for chunk in done[0].chunks] == ["ticks_p19990101", "ticks_p20140501"]
+    assert {one.dataset for one in done} == {"lab.ticks", "lab.ticks_5min"}, "the rollup's own year has passed too"
+    assert (held(store))[0]["bucket"] == moment("1999-01-01 00:00")
+
+
+def test_late_rows_are_in_the_rollups_before_their_chunk_goes(store: Timescale, psql: Psql) -> None:
+    store.refresh("lab.ticks", as_of=AS_OF)
+    psql.execute("INSERT INTO lab.ticks (time, symbol, price, volume) VALUES ('2014-05-02 00:01Z', 'LATE', 5, 7)")
+    psql.execute("UPDATE lab.ticks SET price = 1000 WHERE time = '2014-05-03 00:00Z' AND symbol = 'AAPL'")
+    psql.execute("DELETE FROM lab.ticks WHERE time >= '2014-05-04Z' AND time < '2014-05-05Z'")
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    rows = {(row["bucket"], row["symbol"]): row for row in held(store)}
+    assert rows[moment("2014-05-02 00:00"), "LATE"]["volume"] == 7
+    assert rows[moment("2014-05-03 00:00"), "AAPL"]["high"] == 1000
+    assert not any(bucket.day == 4 for bucket, _ in rows)  # type: ignore[attr-defined]  # it is a time
+
+
+def test_no_refresh_reaches_below_the_watermark(store: Timescale, psql: Psql) -> None:
+    """As one would that was planned before the watermark rose, and comes to its turn after it."""
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    store.refresh("lab.ticks", as_of=AS_OF)
+    before = held(store)
+    for dataset in ("lab.ticks", "lab.ticks_5min"):
+        psql.execute(
+            "INSERT INTO storekeeper.invalidations (dataset, lower, upper) VALUES (%s, '2014-05-07Z', '2014-05-10Z')",
+            (dataset,),
+        )
+    store.refresh("lab.ticks", as_of=AS_OF)
+    assert held(store) == before
+    assert store.pending("lab.ticks") == []
+
+
+def test_rows_that_come_while_it_verifies_are_held_too(store: Timescale, psql: Psql, engine: Engine) -> None:
+    class Meddling(type(engine)):  # type: ignore[misc]  # whichever engine it is
+        """Somebody writes a late row just before the last of the rows is looked at."""
+
+        left = 2
+
+        def verify(self, level: Level, window: Range) -> Inspection[int]:
+            if window.upper == moment("2014-05-09 00:00") and Meddling.left:
+                Meddling.left -= 1
+                psql.execute(
+                    "INSERT INTO lab.ticks (time, symbol, price, volume) VALUES (%s, 'LATE', 5, 7)",
+                    (moment(f"2014-05-02 0{Meddling.left}:01"),),
+                )
+            return super().verify(level, window)  # type: ignore[no-any-return]  # as the engine's
+
+    meddled = Timescale(store.pool, store.catalog, Meddling())
+    done = meddled.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert len(done[0].chunks) == 8
+    late = store.raw("lab.ticks_1h", where={"symbol": ["LATE"]})
+    assert [row["volume"] for row in late.to_pylist()] == [7, 7]
+
+
+def test_a_rollup_that_was_tampered_with_stops_the_drop(store: Timescale, psql: Psql) -> None:
+    store.refresh("lab.ticks", as_of=AS_OF)
+    with psql.transaction():
+        psql.execute("UPDATE lab.ticks_5min SET high = high + 1 WHERE bucket = '2014-05-02 00:00Z'")
+        psql.execute("DELETE FROM lab.ticks_1h WHERE bucket = '2014-05-03 00:00Z'")
+    with pytest.raises(NotVerifiedError) as caught:
+        store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert "2 rows of lab.ticks_1h" in str(caught.value)
+    assert len(store.chunks("lab.ticks")) == 12
+    assert store.watermark("lab.ticks") is None
+    psql.execute("UPDATE lab.ticks SET price = price WHERE time < '2014-05-04Z'")
+    assert len((store.drop_chunks("lab.ticks", as_of=AS_OF))[0].chunks) == 8
+
+
+def test_a_writer_in_flight_holds_the_watermark(store: Timescale, series_url: str) -> None:
+    with psycopg.connect(series_url) as writer:
+        writer.execute("UPDATE lab.ticks SET volume = 9 WHERE time = '2014-05-02 00:00Z'")
+        with pytest.raises(ConflictError):
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        assert len(store.chunks("lab.ticks")) == 12
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert [row["volume"] for row in held(store) if row["bucket"] == moment("2014-05-02 00:00")] == [11.5, 11.5]
+
+
+@pytest.mark.parametrize("state", ["raised", "pending", "detached"])
+def test_a_run_that_was_killed_is_finished_by_the_next(
+    store: Timescale, psql: Psql, series_url: str, state: str
+) -> None:
+    store.refresh("lab.ticks", as_of=AS_OF)
+    before = held(store)
+    psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-05-09Z' WHERE dataset = 'lab.ticks'")
+    if state == "pending":
+        with psycopg.connect(series_url) as reader:
+            reader.execute("SELECT count(*) FROM lab.ticks")
+            psql.execute("SET lock_timeout = '200ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                psql.execute("ALTER TABLE lab.ticks DETACH PARTITION lab.ticks_p20140501 CONCURRENTLY")
+    if state == "detached":
+        psql.execute("ALTER TABLE lab.ticks DETACH PARTITION lab.ticks_p20140501 CONCURRENTLY")
+    done = store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert len(done[0].chunks) == 8
+    assert done[0].refreshed == ()
+    assert held(store) == before
+    tables = psql.execute("SELECT relname FROM pg_class WHERE relname LIKE 'ticks_p%' AND relkind = 'r'").fetchall()
+    assert sorted(tables) == [(f"ticks_p201405{day:02}",) for day in (9, 10, 11, 12)]
+
+
+def test_a_detached_table_above_the_watermark_is_nobodys_to_drop(store: Timescale, psql: Psql) -> None:
+    psql.execute("ALTER TABLE lab.ticks DETACH PARTITION lab.ticks_p20140512")
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert psql.execute("SELECT count(*) FROM lab.ticks_p20140512").fetchone() == (144,)
+
+
+def test_a_reader_of_the_series_delays_the_drop_and_sees_its_snapshot(
+    store: Timescale, psql: Psql, series_url: str
+) -> None:
+    """No reader is cut off, and no writer waits, while a chunk is detached."""
+    store.refresh("lab.ticks", as_of=AS_OF)
+    psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-05-09Z' WHERE dataset = 'lab.ticks'")
+    with psycopg.connect(series_url) as reader, psycopg.connect(series_url, autocommit=True) as writer:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        assert reader.execute("SELECT count(*) FROM lab.ticks").fetchone() == (1728,)
+        psql.execute("SET lock_timeout = '300ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            psql.execute("ALTER TABLE lab.ticks DETACH PARTITION lab.ticks_p20140501 CONCURRENTLY")
+        writer.execute("SET statement_timeout = '1s'")
+        writer.execute("INSERT INTO lab.ticks (time, symbol, price, volume) VALUES ('2014-05-12 23:59Z', 'A', 5, 7)")
+        assert reader.execute("SELECT count(*) FROM lab.ticks").fetchone() == (1728,)
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert (store.raw("lab.ticks")).num_rows == 4 * 144 + 1
+
+
+def test_the_rollup_goes_after_its_year_once_the_coarser_one_holds_it(store: Timescale) -> None:
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    before = held(store)
+    done = store.drop_chunks("lab.ticks", as_of=moment("2015-05-25 00:00"))
+    assert [(one.dataset, len(one.chunks)) for one in done] == [("lab.ticks", 4), ("lab.ticks_5min", 1)]
+    assert (store.raw("lab.ticks_5min")).num_rows == 0
+    rows = held(store)
+    assert rows[: len(before)] == before
+    assert sum(row["count"] for row in rows) == 1728  # type: ignore[misc]  # counts are whole numbers
+    # the rollup's chunk ended after the last row: later ones could not reach the hours any more, so they are refused
+    mark = store.watermark("lab.ticks_5min")
+    assert mark == done[1].chunks[0].range.upper == store.watermark("lab.ticks")
+    assert mark is not None
+    assert mark > moment("2014-05-13 00:00")
+    with pytest.raises(BelowWatermarkError):
+        row = {"time": mark - timedelta(seconds=1), "symbol": "A", "price": 1, "volume": 1}
+        store.append("lab.ticks", [row])
+
+
+def test_late_rows_that_are_kept_stay_outside_the_rollup(store: Timescale, psql: Psql) -> None:
+    """Buckets are weeks, chunks days: whole weeks go."""
+
+    def row(day: str, value: float) -> dict[str, object]:
+        return {"time": moment(f"2014-05-{day} 12:00"), "sensor": "s", "value": value, "weight": 0.1}
+
+    store.append("lab.late", [row(f"{day:02}", day) for day in range(5, 26)])  # three weeks from a Monday
+    done = store.drop_chunks("lab.late", as_of=moment("2014-05-30 00:00"))
+    assert [chunk.range.lower.day for chunk in done[0].chunks] == list(range(5, 19))
+    assert done[0].watermark == moment("2014-05-19 00:00")
+    weeks = store.raw("lab.late_weekly", exact=True)
+    assert [(week["bucket"].day, week["open"], week["close"], week["count"]) for week in weeks.to_pylist()] == [
+        (5, 5, 11, 7),
+        (12, 12, 18, 7),
+    ]
+    store.append("lab.late", [row("07", 99), row("20", 77)])
+    psql.execute("UPDATE lab.late SET value = 98 WHERE value = 99")
+    store.refresh("lab.late", as_of=moment("2014-06-30 00:00"))
+    assert (store.raw("lab.late", where={"value": [98]})).num_rows == 1
+    rows = (store.raw("lab.late_weekly", exact=True)).to_pylist()
+    assert rows[:2] == weeks.to_pylist()
+    assert (rows[2]["high"], rows[2]["count"]) == (77, 8)
+    store.drop_chunks("lab.late", as_of=moment("2014-05-30 00:00"))
+    assert (store.raw("lab.late")).num_rows == 8
+    assert (store.raw("lab.late_weekly", exact=True)).to_pylist() == rows
+
+
+def test_compression_is_said_to_be_missing(store: Timescale, engine: Engine) -> None:
+    if engine.columnstore:
+        pytest.skip("this engine compresses")
+    assert store.compress("lab.ticks", as_of=START) == []
+    with pytest.raises(NotSupportedError, match="not supported by plain PostgreSQL partitions"):
+        store.compress("lab.ticks", as_of=AS_OF, dry_run=True)
+
+
+def test_chunks_ahead(store: Timescale) -> None:
+    made = store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2, dry_run=True)
+    assert made == store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2)
+    assert [piece.lower.day for piece in made] == [8, 9, 10]
+    assert store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2) == []
+    assert [chunk.name for chunk in store.chunks("lab.ticks_1h")] == [
+        f"ticks_1h_p{year}0101" for year in (2014, 2015, 2016)
+    ]
+
+
+def test_sizes(store: Timescale, psql: Psql) -> None:
+    psql.execute("ANALYZE lab.ticks")
+    sizes = {size.dataset: size for size in store.sizes()}
+    assert (sizes["lab.ticks"].rows, sizes["lab.ticks"].chunks) == (1728, 12)
+    assert sizes["lab.ticks"].bytes > 100_000
+    assert sizes["lab.ticks_1h"].rollup_of == "lab.ticks"
+    assert (sizes["lab.ticks"].oldest, sizes["lab.ticks"].newest) == (START, START + timedelta(days=12))
