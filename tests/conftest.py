@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
+from command_line import CommandLine
 from container_servers import container_servers
 from storekeeper.clock import FixedClock
 from storekeeper.servers import StackUrls, running_stack
@@ -113,6 +115,26 @@ def mongo_prefix(stack: Servers) -> Iterator[str]:
         for name in client.list_database_names():
             if name.startswith(prefix):
                 client.drop_database(name)
+
+
+@pytest.fixture
+def unmigrated(stack: Servers, postgres_url: str, mongo_prefix: str, redis_url: str, tmp_path: Path) -> CommandLine:
+    """The command line on empty stores of the test's own, in a folder of its own."""
+    return _command_line(postgres_url, stack.urls.mongo, mongo_prefix, redis_url, tmp_path)
+
+
+@pytest.fixture
+def commands(stack: Servers, migrated_url: str, mongo_prefix: str, redis_url: str, tmp_path: Path) -> CommandLine:
+    """The same on a database that is migrated; the collections of MongoDB are not made."""
+    return _command_line(migrated_url, stack.urls.mongo, mongo_prefix, redis_url, tmp_path)
+
+
+def _command_line(postgres: str, mongo: str, mongo_prefix: str, redis: str, folder: Path) -> CommandLine:
+    urls = {"POSTGRES_URL": postgres, "MONGO_URL": mongo, "MONGO_DATABASE": mongo_prefix, "REDIS_URL": redis}
+    settings = urls | {"BACKUPS": str(folder / "backups")}
+    home = folder / "home"
+    home.mkdir()
+    return CommandLine(home, {f"STOREKEEPER_{name}": value for name, value in settings.items()})
 
 
 def _fresh_database(url: str, template: str) -> Iterator[str]:

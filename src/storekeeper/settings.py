@@ -7,6 +7,7 @@ Precedence, highest first: arguments, environment (STOREKEEPER_…), `.env`, `st
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -144,8 +145,10 @@ class Settings(BaseSettings):
                 target=str(folder),
                 hint="read are STOREKEEPER_… variables, .env, storekeeper.toml, [tool.storekeeper] of pyproject.toml",
             ) from error
-        except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-            raise SettingsError(str(error), operation="read settings", target=str(folder)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                str(error), operation="read settings", target=str(folder / ".env"), hint="it is to be text, UTF-8"
+            ) from error
 
     @classmethod
     def settings_customise_sources(
@@ -163,8 +166,8 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             dotenv_settings,
-            TomlConfigSettingsSource(settings_cls, folder / "storekeeper.toml"),
-            PyprojectTomlConfigSettingsSource(settings_cls, folder / "pyproject.toml"),
+            _read(TomlConfigSettingsSource, settings_cls, folder / "storekeeper.toml"),
+            _read(PyprojectTomlConfigSettingsSource, settings_cls, folder / "pyproject.toml"),
         )
 
     @model_validator(mode="after")
@@ -220,6 +223,24 @@ def _at(cls: type[S], folder: Path) -> type[S]:
             "model_config": SettingsConfigDict(env_file=folder / ".env"),
         },
     )
+
+
+def _read(kind: type[TomlConfigSettingsSource], cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    """A file's settings. A name that is none would otherwise be passed over, and with it what it was to say."""
+    try:
+        source = kind(cls, path)
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(str(error), operation="read settings", target=str(path), hint="it is to be TOML") from error
+    unknown = [name for name in source.toml_data if name not in cls.model_fields]
+    if unknown:
+        close = [match for name in unknown for match in get_close_matches(name, cls.model_fields, n=1)]
+        raise SettingsError(
+            f"no such setting: {', '.join(unknown)}",
+            operation="read settings",
+            target=str(path),
+            hint=f"close to it: {', '.join(close)}" if close else f"there are {', '.join(cls.model_fields)}",
+        )
+    return source
 
 
 def without_password(url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from difflib import get_close_matches
 
 from storekeeper.catalog import BackupPolicy, Catalog
 from storekeeper.clock import as_utc
@@ -74,8 +75,9 @@ def job_named(name: str, jobs: tuple[Job, ...]) -> Job:
     for job in jobs:
         if job.name == name:
             return job
-    names = ", ".join(job.name for job in jobs)
-    raise DeclarationError("no such job", operation="run job", target=name, hint=f"known: {names}")
+    names = [job.name for job in jobs]
+    close = get_close_matches(name, names, n=3)
+    raise DeclarationError("no such job", operation="run job", target=name, hint=f"known: {', '.join(close or names)}")
 
 
 def ticks(schedule: Every, since: datetime, until: datetime) -> Iterator[datetime]:

@@ -150,6 +150,7 @@ def _opened(platform: Platform, store: SqlStore, held: ExitStack) -> _Sql:
 def _todo(platform: Platform, stores: list[_Sql], prune: bool) -> list[_Todo]:
     postgres = stores[0]
     todo = [item for sql in stores for item in _revisions(sql)]
+    todo += [_Todo(step, None) for sql in stores for step in _without_revisions(platform, sql)]
     todo += list(_lifecycles(platform, stores[1]))
     todo += [_of_documents(platform, change) for change in _changes(platform, prune)]
     return todo + list(_record(platform, postgres))
@@ -173,6 +174,16 @@ def _revisions(sql: _Sql) -> Iterator[_Todo]:
                     Step("timescale", "choose engine", choice.engine.name, detail),
                     lambda: record_engine(sql.connection, engine_of(sql.connection, sql.forced).engine),
                 )
+
+
+def _without_revisions(platform: Platform, sql: _Sql) -> Iterator[Step]:
+    """Domains that declare tables of this store, and bring nothing that makes them: somebody else has to."""
+    for domain in platform.catalog.domains:
+        declared = len(domain.tables) if sql.store == "postgres" else len(domain.hypertables)
+        if declared and domain.name not in sql.history.branches:
+            what = "tables" if sql.store == "postgres" else "hypertables"
+            detail = f"declares {what}, and has no revision for {sql.store}: nothing here makes them"
+            yield Step(sql.store, "report", domain.name, detail)
 
 
 def _up(sql: _Sql, branch: str, script: Script) -> None:

@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def reported(self) -> tuple[Step, ...]:
-        """What nobody declared, and is left alone."""
+        """What is left alone: what nobody declared, and what is declared and nobody makes."""
         return tuple(step for step in self.steps if step.action == "report")
 
 

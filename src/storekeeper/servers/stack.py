@@ -230,7 +230,12 @@ def _start(directory: Path, servers: Sequence[str], *, parent: int | None) -> tu
                 _abandon(process, report, layout, detached=parent is None)
                 raise
     except OSError as error:
-        raise ServerStartError(str(error), operation="start a stack in", target=str(directory)) from error
+        raise ServerStartError(
+            error.strerror or str(error),
+            operation="start a stack in",
+            target=str(directory),
+            hint="name a directory that can be made, and written to: --dir DIR",
+        ) from error
     if not message:
         process.wait(timeout=10)
         cause = with_tail(

@@ -21,6 +21,7 @@ from storekeeper.servers.recipes import DATABASE, MONGO, POSTGRES, REDIS, SERVER
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
 _FORMAT = 1
 _READERS_SECONDS = 0.3
+_STOPPING_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +199,12 @@ class StackLock:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ServerStartError(str(error), operation="start a stack in", target=str(layout.directory)) from error
-        # A reader that looks whether the lock is free holds it for an instant.
-        deadline = time.monotonic() + _READERS_SECONDS
+        # A reader that looks whether the lock is free holds it for an instant; a stack that is on its way down, whose
+        # parent was killed perhaps, for a few seconds.
+        asked = time.monotonic()
         while not _taken(self._descriptor, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
+            patience = _STOPPING_SECONDS if _is_stopping(layout) else _READERS_SECONDS
+            if time.monotonic() - asked > patience:
                 os.close(self._descriptor)
                 raise _already_up(layout)
             time.sleep(0.02)
@@ -249,6 +252,11 @@ def _taken(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_stopping(layout: Layout) -> bool:
+    recorded = recorded_state(layout.directory)
+    return recorded is not None and recorded.phase == STOPPING
 
 
 def _already_up(layout: Layout) -> AlreadyUpError:

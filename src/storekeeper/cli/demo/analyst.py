@@ -1,0 +1,42 @@
+"""What an analyst sees: bars out of rollups and raw rows in one call, the chain of years, a picture."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from storekeeper.analytics.export import export
+from storekeeper.analytics.reading import Request, read
+from storekeeper.cli.output import console
+from storekeeper.cli.query import show
+from storekeeper.platform import Platform
+from storekeeper.span import Span, hours, minutes
+
+DATASET = "invest.intraday_prices"
+SYMBOL = "WETH-USDC@univ3-polygon"
+END = datetime(2022, 8, 23, tzinfo=UTC)
+#: Older than 30 days on the last night: these raw rows are gone, their bars are not.
+DROPPED_DAY = datetime(2022, 7, 19, tzinfo=UTC)
+
+
+def show_bars(platform: Platform, picture: Path) -> None:
+    """Prints bars of the newest hour and of a day whose raw rows were dropped, and draws three weeks."""
+    newest = _bars(platform, minutes(5), END - timedelta(hours=1), END)
+    console().print(f"platform.timescale.bars({DATASET!r}, [{SYMBOL!r}], every=minutes(5), …): the newest hour")
+    show(newest, limit=100)
+    raw = platform.timescale.raw(DATASET, start=DROPPED_DAY, end=DROPPED_DAY + timedelta(days=1))
+    began = time.monotonic()
+    kept = _bars(platform, minutes(5), DROPPED_DAY, DROPPED_DAY + timedelta(days=1))
+    console().print(
+        f"{DROPPED_DAY:%Y-%m-%d}: {raw.num_rows} raw rows are left, and {kept.num_rows} bars of 5 minutes,"
+        f" read in {(time.monotonic() - began) * 1000:.0f} ms"
+    )
+    export(_bars(platform, hours(4), END - timedelta(days=35), END), picture, title=f"{SYMBOL}, bars of 4 hours")
+    console().print(f"candlesticks of all 35 days: {picture}")
+
+
+def _bars(platform: Platform, every: Span, start: datetime, end: datetime) -> pa.Table:
+    return read(platform, Request(DATASET, start, end, where={"symbol": [SYMBOL]}, every=every))

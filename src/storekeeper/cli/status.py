@@ -1,0 +1,122 @@
+"""status: is it up, is it as declared, how large is it, what ran last and what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from storekeeper.cli.options import CatalogPath, Directory, Json, opened
+from storekeeper.cli.output import briefly, console, emit_json, grouped, size, table
+
+if TYPE_CHECKING:
+    from storekeeper.platform import Platform
+
+#: The exit code where a store does not answer, as that of an error of a store's.
+FAILING = 3
+
+
+def status(directory: Directory = None, catalog: CatalogPath = None, as_json: Json = False) -> None:
+    """Health of the stores, drift from the catalogue, sizes of the datasets, the last and the next run of each job.
+
+    Exits with 3 where a store does not answer.
+    """
+    with opened(directory, catalog, as_json=as_json) as platform:
+        found = _found(platform)
+        if as_json:
+            emit_json(found)
+        else:
+            _show(found)
+    if not all(store["ok"] for store in found["stores"]):
+        raise SystemExit(FAILING)
+
+
+def _found(platform: Platform) -> dict[str, Any]:
+    """All that is shown, as plain values."""
+    from storekeeper import migrations
+    from storekeeper.jobs import jobs_of, last_runs, next_tick
+
+    left = migrations.plan(platform)
+    found: dict[str, Any] = {
+        "servers": _servers(platform),
+        "stores": [asdict(health) for health in platform.health()],
+        "engine": platform.timescale.engine.label,
+        "columnstore": platform.timescale.engine.columnstore,
+        "pending": [str(step) for step in left.todo],
+        "drift": [str(step) for step in (*left.reported, *(() if left.todo else migrations.drift(platform)))],
+        "datasets": [],
+        "collections": [],
+        "jobs": [],
+    }
+    if left.todo:
+        return found  # what is not migrated has neither sizes nor a ledger
+    now = platform.clock.now()
+    runs = last_runs(platform)
+    found["datasets"] = [asdict(level) for level in platform.timescale.sizes()]
+    found["collections"] = [asdict(collection) for collection in platform.mongo.stats()]
+    for job in jobs_of(platform.catalog):
+        run = runs.get(job.name)
+        found["jobs"].append(
+            {
+                "name": job.name,
+                "schedule": None if job.schedule is None else str(job.schedule),
+                "next": None if job.schedule is None else next_tick(job.schedule, now),
+                "last": None if run is None else run.started_at,
+                "state": None if run is None else run.state,
+                "outcome": None if run is None else run.outcome,
+            }
+        )
+    return found
+
+
+def _servers(platform: Platform) -> list[dict[str, Any]]:
+    """The embedded stack's processes; none where the stores were given by URL."""
+    from storekeeper.servers import read_stack, stack_status
+
+    directory = platform.settings.directory
+    if read_stack(directory) is None:
+        return []
+    return [asdict(server) for server in stack_status(directory)]
+
+
+def _show(found: dict[str, Any]) -> None:
+    if found["servers"]:
+        rows = [
+            (s["name"], s["version"], s["state"], s["pid"], s["uptime"], size(s["memory_bytes"]), size(s["data_bytes"]))
+            for s in found["servers"]
+        ]
+        columns = ("server", "version", "state", "pid", "up for", "memory", "data")
+        table("Embedded stack", columns, rows, right=("memory", "data"))
+    stores = [
+        (s["store"], "ok" if s["ok"] else "failing", s["version"], f"{s['seconds'] * 1000:.1f} ms", s["detail"])
+        for s in found["stores"]
+    ]
+    table("Stores", ("store", "state", "version", "answer", "detail"), stores)
+    compression = "compresses chunks" if found["columnstore"] else "columnstore: not supported"
+    console().print(f"time-series engine: {found['engine']} ({compression})")
+    for what in ("pending", "drift"):
+        for step in found[what]:
+            console().print(what, style="yellow", end=" ")
+            console().print(step)
+    if found["pending"]:
+        console().print("run `storekeeper migrate`: it does what is pending")
+        return
+    series = [
+        (d["dataset"], d["chunks"], grouped(d["rows"]), size(d["bytes"]), d["oldest"], d["newest"], d["watermark"])
+        for d in found["datasets"]
+    ]
+    columns = ("dataset", "chunks", "rows (about)", "size", "from", "to", "dropped before")
+    table("Time series", columns, series, right=("chunks", "rows (about)", "size"))
+    documents = [(c["dataset"], grouped(c["documents"]), size(c["bytes"])) for c in found["collections"]]
+    table("Collections", ("dataset", "documents", "size"), documents, right=("documents", "size"))
+    jobs = [
+        (
+            j["name"],
+            j["schedule"] or "by hand",
+            j["last"] and j["last"].replace(second=0, microsecond=0),
+            j["state"],
+            briefly(j["outcome"] or ""),
+            j["next"],
+        )
+        for j in found["jobs"]
+    ]
+    table("Jobs", ("job", "schedule (UTC)", "last", "state", "outcome", "next"), jobs)
