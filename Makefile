@@ -10,13 +10,22 @@ export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
+# what `make soak AREA=…` runs
+SOAK_AREAS := real-input relational time-series documents-and-keys jobs backups
+SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/ingest tests/contracts/stores/test_copy_binary_server.py
+SOAK_relational := tests/contracts/stores/test_postgres_async.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
+SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/faults/test_timescale_kill.py
+SOAK_documents-and-keys := tests/unit/stores/redis tests/unit/stores/mongo tests/faults/test_redis_bad_days.py
+SOAK_jobs := tests/unit/jobs tests/contracts/jobs tests/faults/test_jobs_killed.py
+SOAK_backups := tests/unit/backups tests/contracts/backups tests/faults/test_backups_killed.py
+
 .PHONY: help demo test check generate test-docker bench soak constraints clean
 .DEFAULT_GOAL := help
 
 help:           ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 16
 
-demo: .venv/.made       ## the main job, end to end, on real prices and four real servers
+demo: .venv/.made       ## the main job, end to end, on real prices and real servers
 	@$(BIN)/storekeeper demo
 
 test: .venv/.made       ## all tests, on servers that it starts itself
@@ -41,6 +50,12 @@ test-docker: .venv/.made        ## the contract suites on the official images (n
 bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead
 	@test -n "$(AREA)" || { echo "say which: make bench AREA=time-series"; exit 2; }
 	$(BIN)/python -m benchmarks $(AREA)
+
+soak: .venv/.made       ## the property and fault tests of AREA (time-series, jobs, …) in their long form
+	@test -n "$(SOAK_$(AREA))" || { echo "say which: make soak AREA=time-series (or $(SOAK_AREAS))"; exit 2; }
+	@mkdir -p .tests; seed=$$(date +%s); echo "seed $$seed"; \
+	STOREKEEPER_TEST_PROFILE=soak $(BIN)/python -m pytest -n $(WORKERS) --basetemp=.tests/tmp -o timeout=7200 \
+		--hypothesis-seed=$$seed $(SOAK_$(AREA))
 
 constraints: .venv/.made        ## pins today's versions of everything in .venv
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt

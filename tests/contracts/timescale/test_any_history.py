@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -246,9 +247,12 @@ def made(world: World, every: Span) -> dict[tuple[datetime, str], tuple[Any, ...
     }
 
 
+SOAK = os.environ.get("STOREKEEPER_TEST_PROFILE") == "soak"
+
+
 # a failure is not made smaller: each attempt costs a second
 @settings(
-    max_examples=20,
+    max_examples=200 if SOAK else 8,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,8 @@ def demo(
     """
     with reported(as_json=False):
         fresh(directory)
+        # matplotlib keeps a cache of fonts: below the demo's directory, not in the reader's home
+        os.environ.setdefault("MPLCONFIGDIR", str((directory / "matplotlib").absolute()))
         # imported here: a look at `--help` needs none of it
         from storekeeper.cli.demo.play import play
 

@@ -12,6 +12,7 @@ from storekeeper.analytics.export import export
 from storekeeper.analytics.reading import Request, read
 from storekeeper.cli.output import console
 from storekeeper.cli.query import show
+from storekeeper.errors import BelowWatermarkError
 from storekeeper.platform import Platform
 from storekeeper.span import Span, hours, minutes
 
@@ -23,7 +24,7 @@ DROPPED_DAY = datetime(2022, 7, 19, tzinfo=UTC)
 
 
 def show_bars(platform: Platform, picture: Path) -> None:
-    """Prints bars of the newest hour and of a day whose raw rows were dropped, and draws three weeks."""
+    """Prints bars of the newest hour and of a day whose raw rows were dropped, and draws all days."""
     newest = _bars(platform, minutes(5), END - timedelta(hours=1), END)
     console().print(f"platform.timescale.bars({DATASET!r}, [{SYMBOL!r}], every=minutes(5), …): the newest hour")
     show(newest, limit=100)
@@ -36,6 +37,18 @@ def show_bars(platform: Platform, picture: Path) -> None:
     )
     export(_bars(platform, hours(4), END - timedelta(days=35), END), picture, title=f"{SYMBOL}, bars of 4 hours")
     console().print(f"candlesticks of all 35 days: {picture}")
+
+
+def show_what_is_left(platform: Platform) -> None:
+    """Prints what years have left of one day."""
+    end = DROPPED_DAY + timedelta(days=1)
+    raw = platform.timescale.raw(DATASET, start=DROPPED_DAY, end=end)
+    hourly = _bars(platform, hours(1), DROPPED_DAY, end)
+    console().print(f"{DROPPED_DAY:%Y-%m-%d}: {raw.num_rows} raw rows and {hourly.num_rows} bars of 1 hour are left")
+    try:
+        _bars(platform, minutes(5), DROPPED_DAY, end)
+    except BelowWatermarkError as error:
+        console().print(f"Asked for bars of 5 minutes, it says: {error.cause}; {error.hint}")
 
 
 def _bars(platform: Platform, every: Span, start: datetime, end: datetime) -> pa.Table:

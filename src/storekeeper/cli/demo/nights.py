@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from storekeeper.cli.output import console, size, table
 from storekeeper.jobs import Action, Run, run_job
 from storekeeper.platform import Platform
 
-#: Nights after the minute prices, which end with 2022-08-22; then, years later, nights after the pools' prices.
+#: Nights after the minute prices, which end with 2022-08-22.
 NIGHTS = (
     datetime(2022, 8, 18, 3, tzinfo=UTC),
     datetime(2022, 8, 19, 3, tzinfo=UTC),
@@ -16,15 +17,17 @@ NIGHTS = (
     datetime(2022, 8, 21, 3, tzinfo=UTC),
     datetime(2022, 8, 23, 3, tzinfo=UTC),
 )
+#: A night two years later, after the prices of the pools.
+LATER = (datetime(2024, 10, 1, 3, tzinfo=UTC),)
 JOBS = ("rollups", "compression", "retention")
 BACKUPS = ("backup-postgres", "backup-timescale", "backup-mongo", "backup-redis")
 
 
-def pass_nights(platform: Platform) -> None:
+def pass_nights(platform: Platform, nights: Sequence[datetime]) -> None:
     """Runs the jobs of each night, and prints a line a night."""
     rows = []
     left_out: dict[str, str] = {}
-    for night in NIGHTS:
+    for night in nights:
         runs = {name: run_job(platform, name, as_of=night) for name in JOBS}
         for run in runs.values():
             left_out |= {f"{skipped.verb} {skipped.target}": skipped.reason for skipped in run.report.skipped}
@@ -33,7 +36,6 @@ def pass_nights(platform: Platform) -> None:
     table("", columns, rows, right=columns[1:])
     for what, reason in left_out.items():
         console().print(f"left out on the last night: {what}: {reason}")
-    console().print("A chunk is dropped after every rollup was refreshed and verified to hold it.")
 
 
 def _night(runs: dict[str, Run]) -> tuple[str, str, str, str]:

@@ -32,13 +32,18 @@ def play(directory: Path) -> None:
         before = platform.timescale.sizes()
 
         heading("Nights pass, by the job clock")
-        nights.pass_nights(platform)
-
-        heading("Each server is backed up, with a checksummed manifest")
-        nights.back_up(platform)
+        nights.pass_nights(platform, nights.NIGHTS)
+        console().print("A chunk is dropped after every rollup was refreshed and verified to hold it.")
 
         heading("What an analyst sees")
         analyst.show_bars(platform, directory / "bars.png")
+
+        heading("Two years pass: raw rows live for 30 days, 5-minute bars for a year, hourly bars for ever")
+        nights.pass_nights(platform, nights.LATER)
+        analyst.show_what_is_left(platform)
+
+        heading("Each server is backed up, with a checksummed manifest")
+        nights.back_up(platform)
 
         heading("What a service sees")
         service.show(platform)
@@ -63,8 +68,8 @@ def _farewell(directory: Path, seconds: float) -> None:
     console().print(
         f"look        {directory / 'bars.png'}, and the backups below {directory / 'backups'}\n"
         f"go on       storekeeper up --detach --dir {directory}; storekeeper status --dir {directory}\n"
-        f"            storekeeper query invest.intraday_prices -s {analyst.SYMBOL} --bars 1h"
-        f" --from 2022-08-20 --to 2022-08-21 --dir {directory}\n"
+        f"            storekeeper query invest.intraday_prices -s {service.SYMBOL} --bars 1d"
+        f" --from 2024-09-01 --to 2024-10-01 --dir {directory}\n"
         "your own    storekeeper up --detach; storekeeper migrate; storekeeper ingest DATASET FILE.csv.gz\n"
         "the house   docs/architecture.md",
         soft_wrap=True,  # commands are to be copied whole

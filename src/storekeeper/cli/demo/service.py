@@ -8,10 +8,12 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
-from storekeeper.cli.demo.analyst import DATASET, SYMBOL
+from storekeeper.cli.demo.analyst import DATASET
 from storekeeper.cli.output import console, table, text
 from storekeeper.platform import Platform
 
+#: Its newest price is younger than 30 days on the demo's last night.
+SYMBOL = "WETH-USDC@univ2-base"
 TRIES = 105
 
 
