@@ -54,11 +54,13 @@ def back_up(
     clock: Clock,
     as_of: datetime,
     dry_run: bool = False,
+    shared_since: datetime | None = None,
     deadline: timedelta = DEADLINE,
 ) -> BackedUp:
     """Makes a full backup of the server on which a store lives, named by `as_of`, a moment with a zone.
 
-    Where postgres and timescale are one cluster one backup serves both. Asked for again with the same moment it skips.
+    Where postgres and timescale are one cluster one backup serves both: with `shared_since`, one of them as of that
+    moment or later is enough, and no other is made. Asked for again with the same moment it skips.
     A dry run inspects the server, finds the tools, and writes nothing.
 
     Raises the stores' errors where the server can't be asked, BackupError where it can't be copied, RepositoryFullError
@@ -73,6 +75,9 @@ def back_up(
     target = f"{plan.server}/{label}"
     if label in repository.labels(plan.server):
         return _skipped(plan, repository.read(plan.server, label), dry_run)
+    serving = _serving(plan, repository, shared_since, moment)
+    if serving is not None:
+        return _skipped(plan, serving, dry_run)
     free = repository.free_bytes()
     if plan.needed_bytes > free:
         raise RepositoryFullError(
@@ -107,7 +112,14 @@ def back_up(
     )
 
 
-def back_up_store(platform: Platform, store: StoreName, *, as_of: datetime, dry_run: bool = False) -> BackedUp:
+def back_up_store(
+    platform: Platform,
+    store: StoreName,
+    *,
+    as_of: datetime,
+    dry_run: bool = False,
+    shared_since: datetime | None = None,
+) -> BackedUp:
     """`back_up` of a store of a platform, into its repository. See there."""
     # The other SQL store is asked for only to see whether it lives on the same cluster.
     relational = store in ("postgres", "timescale")
@@ -125,6 +137,7 @@ def back_up_store(platform: Platform, store: StoreName, *, as_of: datetime, dry_
         clock=platform.clock,
         as_of=as_of,
         dry_run=dry_run,
+        shared_since=shared_since,
     )
 
 
@@ -152,6 +165,18 @@ def _take(plan: Plan, draft: Draft, errand: Errand, repository: Repository) -> T
 def _least_room(plan: Plan) -> int:
     """Below this a program may have failed for want of room, which it tells in words only."""
     return max(plan.chunk_bytes, 1 << 20)
+
+
+def _serving(plan: Plan, repository: Repository, since: datetime | None, until: datetime) -> Manifest | None:
+    """The newest backup of a shared cluster between two moments; None where there is none, or nothing is shared."""
+    if since is None or len(plan.stores) == 1:
+        return None
+    for label in reversed(repository.labels(plan.server)):
+        manifest = repository.read(plan.server, label)
+        same = manifest.identity == plan.identity and set(plan.stores) <= set(manifest.stores)
+        if same and as_utc(since) <= manifest.as_of <= until:
+            return manifest
+    return None
 
 
 def _skipped(plan: Plan, manifest: Manifest, dry_run: bool) -> BackedUp:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from storekeeper.errors import (
     BackupError,
+    ConstraintError,
     DeclarationError,
     InputError,
     JobError,
@@ -26,6 +27,7 @@ EXIT_CODES: tuple[tuple[type[StorekeeperError], int], ...] = (
     (InputError, 2),
     (SettingsError, 2),
     (DeclarationError, 2),
+    (ConstraintError, 2),  # rows that break a rule of the schema
     (StoreError, 3),
     (LifecycleError, 4),
     (MigrationError, 5),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, astuple
 from typing import Annotated
 
 import typer
 
+from storekeeper.cli.failing import reported
 from storekeeper.cli.options import CatalogPath, Directory, Json, opened
 from storekeeper.cli.output import console, counted, emit_json, table
+from storekeeper.errors import InputError
 
 app = typer.Typer(help="Brings all stores to what the catalogue declares.", invoke_without_command=True)
 
@@ -29,10 +32,15 @@ def migrate(
     from storekeeper import migrations
 
     if create:
-        from storekeeper.cli.failing import reported
         from storekeeper.settings import Settings
 
         with reported(as_json=as_json):
+            if plan:
+                raise InputError(
+                    "--plan changes nothing, and --create makes a database",
+                    operation="migrate",
+                    hint="give one of them",
+                )
             for name in migrations.create_databases(Settings.load(directory=directory)):
                 console(stderr=True).print(f"created database {name}")
     with opened(directory, catalog, as_json=as_json, stores=("postgres", "timescale", "mongo")) as platform:
@@ -51,7 +59,7 @@ def migrate(
             title = f"{'To do' if plan else 'Done'}: {counted(len(steps), 'step')}"
             table(title, ("store", "action", "target", "detail"), [astuple(step) for step in steps])
         else:
-            console().print("nothing to do: all stores are as the catalogue declares")
+            console().print("nothing to do: postgres, timescale and mongo are as the catalogue declares")
         for step in wanted.reported:
             console().print(f"{step.store}: {step.target}: {step.detail}")
 
@@ -60,6 +68,7 @@ def migrate(
 def rollback(
     domain: Annotated[str, typer.Argument(help="The domain whose revisions go back.")],
     steps: Annotated[int, typer.Argument(min=1, help="How many revisions.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: what these revisions made is dropped.")] = False,
     directory: Directory = None,
     catalog: CatalogPath = None,
     as_json: Json = False,
@@ -68,6 +77,10 @@ def rollback(
     from storekeeper import migrations
 
     with opened(directory, catalog, as_json=as_json, stores=("postgres", "timescale", "mongo")) as platform:
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"Drop what the newest revisions of {domain} made?")):
+            raise InputError(
+                "it drops tables with their rows", operation="migrate rollback", target=domain, hint="say so with --yes"
+            )
         undone = migrations.rollback(platform, domain, steps)
         if as_json:
             emit_json({"undone": list(undone)})

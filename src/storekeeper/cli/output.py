@@ -22,7 +22,11 @@ def console(*, stderr: bool = False) -> Console:
     """Where people read: colours where a terminal shows them. What is printed is taken literally."""
     from rich.console import Console
 
-    shown = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which the command line ends by, with the exit code of a broken pipe
+
+    shown = Piped(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not shown.is_terminal:
         shown.width = UNBOUNDED
     return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,9 +31,14 @@ def up(
             if as_json:
                 emit_json({"directory": str(place), "pid": state.pid})
             else:
-                console().print(f"up: {place} (supervisor {state.pid}); next: storekeeper migrate")
+                console().print(f"up: {place} (supervisor {state.pid}); next: storekeeper migrate{_dir(directory)}")
             return
         run_stack(place, on_ready=lambda stack: console(stderr=True).print(f"up: {stack.directory}; Ctrl-C stops it"))
+
+
+def _dir(directory: Path | None) -> str:
+    """The option that other commands need to find this stack."""
+    return "" if directory is None else f" --dir {shlex.quote(str(directory))}"
 
 
 def down(directory: Directory = None, as_json: Json = False) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storekeeper.cli.options import CatalogPath, Directory, Json, opened
+from storekeeper.cli.failing import reported
+from storekeeper.cli.options import CatalogPath, Directory, Json
 from storekeeper.cli.output import briefly, console, emit_json, grouped, size, table
+from storekeeper.errors import SettingsError, StoreError
 
 if TYPE_CHECKING:
     from storekeeper.platform import Platform
@@ -20,25 +23,51 @@ def status(directory: Directory = None, catalog: CatalogPath = None, as_json: Js
 
     Exits with 3 where a store does not answer.
     """
-    with opened(directory, catalog, as_json=as_json) as platform:
-        found = _found(platform)
+    with reported(as_json=as_json):
+        from storekeeper.platform import connect
+        from storekeeper.settings import Settings
+
+        settings = Settings.load(directory=directory, catalog=catalog)
+        found: dict[str, Any] = {"servers": _servers(settings.directory), "stores": _stores(directory, catalog)}
+        well = all(store["ok"] for store in found["stores"])
+        if well:
+            with connect(directory=directory, catalog=catalog) as platform:
+                found |= _found(platform)
         if as_json:
             emit_json(found)
         else:
             _show(found)
-    if not all(store["ok"] for store in found["stores"]):
+    if not well:
         raise SystemExit(FAILING)
 
 
+def _stores(directory: Path | None, catalog: str | None) -> list[dict[str, Any]]:
+    """How each store is, asked one by one, so that one that fails does not hide the others.
+
+    Raises SettingsError where none of them has a place.
+    """
+    from storekeeper.platform import STORES, connect
+
+    found, nowhere = [], []
+    for store in STORES:
+        try:
+            with connect(stores=(store,), directory=directory, catalog=catalog) as platform:
+                found += [asdict(health) for health in platform.health()]
+        except (SettingsError, StoreError) as error:
+            nowhere += [error] if isinstance(error, SettingsError) else []
+            found.append({"store": store, "ok": False, "version": "", "detail": error.cause, "seconds": None})
+    if len(nowhere) == len(STORES):
+        raise nowhere[0]
+    return found
+
+
 def _found(platform: Platform) -> dict[str, Any]:
-    """All that is shown, as plain values."""
+    """What is to be said of stores that all answer, as plain values."""
     from storekeeper import migrations
     from storekeeper.jobs import jobs_of, last_runs, next_tick
 
     left = migrations.plan(platform)
     found: dict[str, Any] = {
-        "servers": _servers(platform),
-        "stores": [asdict(health) for health in platform.health()],
         "engine": platform.timescale.engine.label,
         "columnstore": platform.timescale.engine.columnstore,
         "pending": [str(step) for step in left.todo],
@@ -68,11 +97,10 @@ def _found(platform: Platform) -> dict[str, Any]:
     return found
 
 
-def _servers(platform: Platform) -> list[dict[str, Any]]:
-    """The embedded stack's processes; none where the stores were given by URL."""
+def _servers(directory: Path) -> list[dict[str, Any]]:
+    """The embedded stack's processes; none where there is no stack."""
     from storekeeper.servers import read_stack, stack_status
 
-    directory = platform.settings.directory
     if read_stack(directory) is None:
         return []
     return [asdict(server) for server in stack_status(directory)]
@@ -87,10 +115,19 @@ def _show(found: dict[str, Any]) -> None:
         columns = ("server", "version", "state", "pid", "up for", "memory", "data")
         table("Embedded stack", columns, rows, right=("memory", "data"))
     stores = [
-        (s["store"], "ok" if s["ok"] else "failing", s["version"], f"{s['seconds'] * 1000:.1f} ms", s["detail"])
+        (
+            s["store"],
+            "ok" if s["ok"] else "failing",
+            s["version"],
+            "" if s["seconds"] is None else f"{s['seconds'] * 1000:.1f} ms",
+            s["detail"],
+        )
         for s in found["stores"]
     ]
     table("Stores", ("store", "state", "version", "answer", "detail"), stores)
+    if "engine" not in found:
+        console().print("a store fails: what is in the stores, and what the jobs did, is shown when all answer")
+        return
     compression = "compresses chunks" if found["columnstore"] else "columnstore: not supported"
     console().print(f"time-series engine: {found['engine']} ({compression})")
     for what in ("pending", "drift"):

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 def backed_up(platform: Platform, store: StoreName, *, as_of: datetime, dry_run: bool) -> Steps:
     """Yields the backup, named by its label in the repository; in a dry run its size is an estimate.
 
-    Stores that share a server share its backup: the second one of the same moment is skipped.
+    Stores that share a server share its backups, by the stricter rule of the two: there `timescale` is content with one
+    that is no older than its own interval.
     """
-    made = back_up_store(platform, store, as_of=as_of, dry_run=dry_run)
+    rule = next((policy for policy in platform.catalog.backup_policies if policy.store == store), None)
+    since = rule.full.before(as_of) if rule is not None and store == "timescale" else None
+    made = back_up_store(platform, store, as_of=as_of, dry_run=dry_run, shared_since=since)
     target = f"{made.server}/{made.label}"
     for leftover in made.swept:
         yield Action("remove unfinished backup", f"{made.server}/{leftover}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pymongo
@@ -55,3 +55,8 @@ def test_stores_of_one_cluster_share_a_backup(platform: Platform) -> None:
     assert "is there already" in skipped.reason
     assert second.state == "done"
     assert second.outcome.endswith("1 skipped")
+    # until the interval of timescale's own rule has passed
+    within = run_job(platform, "backup-timescale", as_of=MOMENT + timedelta(days=6))
+    assert [skipped.target for skipped in within.report.skipped] == [first.report.actions[0].target]
+    after = run_job(platform, "backup-timescale", as_of=MOMENT + timedelta(days=8), dry_run=True)
+    assert len(after.report.actions) == 1

@@ -43,12 +43,14 @@ class Connection:
         self._process = os.getpid()
         self._look()
         with translated("open", "mongo"):
-            self._client = MongoClient(self._told.url, **self._told.options)
+            # Introduced by a client that opens no connection of its own accord: one that fills its pool in the
+            # background would print a trace of each that the server refuses.
+            self._client = MongoClient(self._told.url, **{**self._told.options, "minPoolSize": 0})
             try:
                 self._introduce()
-            except BaseException:
+            finally:
                 self.close()
-                raise
+            self._client = MongoClient(self._told.url, **self._told.options)
 
     def close(self) -> None:
         """Closes every connection. In a forked child it does nothing: the connections are the parent's."""

@@ -42,12 +42,14 @@ class AsyncConnection:
         self._process = os.getpid()
         await self._look()
         with translated("open", "mongo"):
-            self._client = AsyncMongoClient(self._told.url, **self._told.options)
+            # Introduced by a client that opens no connection of its own accord: one that fills its pool in the
+            # background would print a trace of each that the server refuses.
+            self._client = AsyncMongoClient(self._told.url, **{**self._told.options, "minPoolSize": 0})
             try:
                 await self._introduce()
-            except BaseException:
+            finally:
                 await self.close()
-                raise
+            self._client = AsyncMongoClient(self._told.url, **self._told.options)
 
     async def close(self) -> None:
         """Closes every connection. In a forked child it does nothing: the connections are the parent's."""

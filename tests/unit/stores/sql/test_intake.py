@@ -343,6 +343,22 @@ def test_rounding_does_not_let_in_what_is_no_number() -> None:
         take([{**ROW, "price": "999999999999.9999999"}], round_to={"price": 6})
 
 
+@pytest.mark.parametrize(
+    ("prices", "numeric"),
+    [
+        (pa.array(["1e-45"]), sa.Numeric(18, 6)),
+        (pa.array(["1.0009250344747593e-219"]), sa.Numeric(18, 6)),
+        (pa.array([f"0.{44 * '0'}1"]), sa.Numeric(18, 6)),
+        (pa.array(["75017703750566180006.000880E9"]), sa.Numeric(38, 10)),
+        (pa.array([Decimal(73072214366846010915636687137)]), sa.Numeric(38, 10)),
+    ],
+)
+def test_what_arrow_would_change_without_a_word_is_refused(prices: pa.Array[Any], numeric: sa.Numeric[Decimal]) -> None:
+    table = sa.Table("t", sa.MetaData(), sa.Column("price", numeric))
+    with pytest.raises(ValueFitError, match="row 0, column price"):
+        to_batches(pa.table({"price": prices}), table, operation="append", target="t")
+
+
 # The rule of floats: the decimal of the shortest text, or an error
 
 

@@ -17,6 +17,12 @@ _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 #: Below this every decimal is the only one of at most 15 digits that a double stands for: it is the shortest.
 _SHORTEST = 10**15
+#: A text that Arrow reads rightly whatever the type. What it has to move by some forty digits it may take for zero, or
+#: for another number, without an error: 1e-45, or 1 with 44 zeros before it.
+_PLAIN = r"^[+-]?[0-9.]{1,30}$"
+_PLAIN_DIGITS = 30
+#: Into this, a plain text always fits as it is.
+_ROOMY = pa.decimal256(MOST_DIGITS, MOST_DIGITS // 2)
 _EXACT_POWERS = 22  # 10**22 is the greatest power of ten that a double holds exactly
 
 
@@ -70,10 +76,10 @@ def _fitted(array: Array, kind: Kind, places: int | None) -> tuple[Array, int]:
     """Texts or decimals as the column's decimals: by vectors, and value by value where those object."""
     if kind.arrow is None and pa.types.is_decimal(array.type) and places is None:
         return array, 0
-    if kind.arrow is not None:
+    if kind.arrow is not None and (pa.types.is_decimal(array.type) or _are_plain(array)):
         try:
             if places is None or places == kind.scale:
-                return pc.cast(array, kind.arrow), 0
+                return _exactly(array, kind.arrow), 0
         except pa.ArrowInvalid:
             pass
         if places is not None:
@@ -84,11 +90,28 @@ def _fitted(array: Array, kind: Kind, places: int | None) -> tuple[Array, int]:
     return _one_by_one(array, kind, places)
 
 
+def _are_plain(texts: Array) -> bool:
+    return pc.all(pc.match_substring_regex(texts, _PLAIN)).as_py() is not False
+
+
+def _exactly(array: Array, wanted: DataType) -> Array:
+    """Decimals, or plain texts, as decimals of this type. Raises ArrowInvalid where a value would change: of decimals,
+    and of texts that have little room in the type, Arrow does not always say it."""
+    if not pa.types.is_decimal(array.type):
+        if _PLAIN_DIGITS + wanted.scale <= (38 if pa.types.is_decimal128(wanted) else MOST_DIGITS):
+            return pc.cast(array, wanted)
+        array = pc.cast(array, _ROOMY)
+    moved = pc.cast(array, wanted)
+    if pc.all(pc.equal(pc.cast(moved, array.type), array)).as_py() is False:
+        raise pa.ArrowInvalid("a value does not fit")
+    return moved
+
+
 def _rounded(array: Array, wanted: DataType, places: int) -> tuple[Array, int]:
-    wide = array if pa.types.is_decimal(array.type) else pc.cast(array, pa.decimal256(MOST_DIGITS, MOST_DIGITS // 2))
+    wide = array if pa.types.is_decimal(array.type) else pc.cast(array, _ROOMY)
     rounded = pc.round(wide, ndigits=places, round_mode="half_to_even")
     changed = pc.sum(pc.not_equal(wide, rounded)).as_py() or 0
-    return pc.cast(rounded, wanted), int(changed)
+    return _exactly(rounded, wanted), int(changed)
 
 
 def _one_by_one(array: Array, kind: Kind, places: int | None) -> tuple[Array, int]:
