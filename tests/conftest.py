@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,11 @@ from storekeeper.clock import FixedClock
 from storekeeper.servers import StackUrls, running_stack
 
 TEMPLATE = "storekeeper_template"
+
+# A shell without job control starts what is in the background with SIGINT ignored, and every child inherits that:
+# the tests' own Ctrl-C would be nobody's.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `make soak` runs the same properties on many more inputs
 settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)

@@ -6,7 +6,9 @@ Precedence, highest first: arguments, environment (STOREKEEPER_…), `.env`, `st
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -85,22 +87,22 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
 
     postgres_host: str | None = None
-    postgres_port: int | None = None
+    postgres_port: int | None = Field(None, ge=1, le=65535)
     postgres_user: str | None = None
     postgres_password: SecretStr | None = None
     postgres_database: str | None = None
     timescale_host: str | None = None
-    timescale_port: int | None = None
+    timescale_port: int | None = Field(None, ge=1, le=65535)
     timescale_user: str | None = None
     timescale_password: SecretStr | None = None
     timescale_database: str | None = None
     mongo_host: str | None = None
-    mongo_port: int | None = None
+    mongo_port: int | None = Field(None, ge=1, le=65535)
     mongo_user: str | None = None
     mongo_password: SecretStr | None = None
     mongo_database: str = Field("storekeeper", description="prefix of the databases, one a domain: storekeeper_invest")
     redis_host: str | None = None
-    redis_port: int | None = None
+    redis_port: int | None = Field(None, ge=1, le=65535)
     redis_user: str | None = None
     redis_password: SecretStr | None = None
     redis_database: int | None = None
@@ -134,6 +136,7 @@ class Settings(BaseSettings):
         unknown = sorted(set(given) - set(cls.model_fields))
         if unknown:
             raise SettingsError(f"no such setting: {', '.join(unknown)}", operation="read settings")
+        _refuse_unknown(cls, os.environ)
         located = _at(cls, folder)
         try:
             return located(**given)
@@ -180,6 +183,10 @@ class Settings(BaseSettings):
         ):
             host = getattr(self, f"{store}_host")
             if host is None:
+                # a password alone may be meant for another program that reads the same file
+                parts = [part for part in ("port", "user") if getattr(self, f"{store}_{part}") is not None]
+                if parts and getattr(self, f"{store}_url") is None:
+                    raise ValueError(f"{store}_{parts[0]} is given without {store}_host")
                 continue
             if getattr(self, f"{store}_url") is not None:
                 raise ValueError(f"{store}_url and {store}_host are both given: which is meant?")
@@ -241,6 +248,24 @@ def _read(kind: type[TomlConfigSettingsSource], cls: type[BaseSettings], path: P
             hint=f"close to it: {', '.join(close)}" if close else f"there are {', '.join(cls.model_fields)}",
         )
     return source
+
+
+def _refuse_unknown(cls: type[Settings], environment: Mapping[str, str]) -> None:
+    """A misspelt variable is an error, as a misspelt line of a file is. STOREKEEPER_TEST_… are the tests' own."""
+    for name in sorted(environment):
+        setting, _, _ = name.removeprefix("STOREKEEPER_").partition("__")
+        if not name.startswith("STOREKEEPER_") or name.startswith("STOREKEEPER_TEST_"):
+            continue
+        if setting.lower() not in cls.model_fields:
+            close = get_close_matches(setting.lower(), cls.model_fields, n=1)
+            raise SettingsError(
+                "no such setting",
+                operation="read settings",
+                target=name,
+                hint=f"is STOREKEEPER_{close[0].upper()} meant?"
+                if close
+                else "unset it, or see the README for the names",
+            )
 
 
 def without_password(url: str) -> str:

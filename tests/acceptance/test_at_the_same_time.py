@@ -41,7 +41,8 @@ def ended_well(*processes: subprocess.Popen[str]) -> list[str]:
     said = []
     for process in processes:
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (0, "")
+        # one that waited for long may report its wait as a slow query
+        assert (process.returncode, "error:" in err) == (0, False), err
         said.append(out)
     return said
 

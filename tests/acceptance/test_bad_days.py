@@ -32,9 +32,13 @@ def url(store: str, port: int) -> str:
     return f"{SCHEMES[store]}://app:s3cret@127.0.0.1:{port}/"
 
 
+#: A command that needs every store.
+ALL_STORES = ("jobs", "run", "rollups", "--dry-run", "--json")
+
+
 def refused(commands: CommandLine, store: str, address: str, code: int = 3) -> dict[str, str]:
-    """The error of `status` where one store is elsewhere. It never holds the password."""
-    answer = commands("status", "--json", code=code, **SOON, **{f"STOREKEEPER_{store.upper()}_URL": address})
+    """The error of a command where one store is elsewhere. It never holds the password."""
+    answer = commands(*ALL_STORES, code=code, **SOON, **{f"STOREKEEPER_{store.upper()}_URL": address})
     assert answer.out == ""
     assert "s3cret" not in answer.err
     assert store in answer.error["target"]
@@ -81,7 +85,7 @@ def test_a_wrong_password(unmigrated: CommandLine, store: str) -> None:
 )
 def test_the_url_of_another_store(unmigrated: CommandLine, store: str, other: str) -> None:
     address = unmigrated.settings[f"STOREKEEPER_{other.upper()}_URL"]
-    answer = unmigrated("status", "--json", code=2, **{f"STOREKEEPER_{store.upper()}_URL": address})
+    answer = unmigrated(*ALL_STORES, code=2, **{f"STOREKEEPER_{store.upper()}_URL": address})
     assert answer.error["error"] == "SettingsError"
     assert "URL" in answer.error["cause"]
     assert f"{SCHEMES[store]}://" in answer.error["hint"].lower()
@@ -100,9 +104,27 @@ def test_the_port_of_another_store(unmigrated: CommandLine) -> None:
 
 def test_a_database_that_is_not_there(unmigrated: CommandLine) -> None:
     address = unmigrated.settings["STOREKEEPER_POSTGRES_URL"].replace("/test_", "/no_test_")
-    answer = unmigrated("status", "--json", code=3, STOREKEEPER_POSTGRES_URL=address)
+    answer = unmigrated(*ALL_STORES, code=3, STOREKEEPER_POSTGRES_URL=address)
     assert answer.error["error"] == "DatabaseMissingError"
     assert "storekeeper migrate --create" in answer.error["hint"]
+
+
+def test_status_tells_of_every_store_when_one_fails(unmigrated: CommandLine) -> None:
+    with nobody() as port:
+        answer = unmigrated("status", "--json", code=3, **SOON, STOREKEEPER_REDIS_URL=url("redis", port))
+    stores = {store["store"]: store for store in answer.json["stores"]}
+    assert {name: store["ok"] for name, store in stores.items()} == {name: name != "redis" for name in STORES}
+    assert str(port) in stores["redis"]["detail"]
+    assert "s3cret" not in answer.out
+
+
+def test_a_misspelt_variable_and_a_part_without_its_host(unmigrated: CommandLine) -> None:
+    answer = unmigrated("jobs", "list", code=2, STOREKEEPER_POSTGRS_URL="x")
+    assert answer.err.startswith("error: read settings STOREKEEPER_POSTGRS_URL: no such setting")
+    assert "is STOREKEEPER_POSTGRES_URL meant?" in answer.err
+    others = {name: value for name, value in unmigrated.settings.items() if "REDIS" not in name}
+    answer = CommandLine(unmigrated.folder, others)("jobs", "list", code=2, STOREKEEPER_REDIS_PORT="6379")
+    assert "redis_port is given without redis_host" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,11 @@ def test_a_plan_changes_nothing_and_is_what_migrate_does(unmigrated: CommandLine
     assert {step["store"] for step in done["steps"]} == {"postgres", "timescale", "mongo"}
     made = postgres(unmigrated, relations)
     assert len(made) > len(empty)
-    assert unmigrated("migrate").out == "nothing to do: all stores are as the catalogue declares\n"
-    assert unmigrated("migrate", "--plan").out == "nothing to do: all stores are as the catalogue declares\n"
+    assert unmigrated("migrate").out == "nothing to do: postgres, timescale and mongo are as the catalogue declares\n"
+    assert (
+        unmigrated("migrate", "--plan").out
+        == "nothing to do: postgres, timescale and mongo are as the catalogue declares\n"
+    )
     assert postgres(unmigrated, relations) == made
     found = unmigrated("status", "--json").json
     assert (found["pending"], found["drift"]) == ([], [])
@@ -60,7 +63,10 @@ def test_migrate_makes_a_missing_database(unmigrated: CommandLine) -> None:
         assert f"created database {name}" in made.err
         assert "Done: " in made.out
         again = unmigrated("migrate", "--create", STOREKEEPER_POSTGRES_URL=url)
-        assert (again.out, again.err) == ("nothing to do: all stores are as the catalogue declares\n", "")
+        assert (again.out, again.err) == (
+            "nothing to do: postgres, timescale and mongo are as the catalogue declares\n",
+            "",
+        )
     finally:
         with psycopg.connect(unmigrated.settings["STOREKEEPER_POSTGRES_URL"], autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())

@@ -144,7 +144,7 @@ def test_a_domain_is_declared_migrated_filled_and_queried(own: CommandLine) -> N
     assert [level["dataset"] for level in status["datasets"]] == ["weather.readings", "weather.readings_1h"]
     assert [collection["dataset"] for collection in status["collections"]] == ["weather.alarms"]
     assert (status["pending"], status["drift"]) == ([], [])
-    undone = own("migrate", "rollback", "weather").out
+    undone = own("migrate", "rollback", "weather", "--yes").out
     assert undone == "undone: timescale: weather_0001\n"
 
 

@@ -50,7 +50,7 @@ def read(platform: Platform, request: Request) -> pa.Table:
     if request.dataset in collections:
         return _documents(platform, request)
     raise DeclarationError(
-        "no such dataset in time",
+        "is no hypertable or collection",
         operation="query",
         target=request.dataset,
         hint=f"known: {', '.join(sorted(hypertables | collections))}",

@@ -173,7 +173,10 @@ class Repository:
     @contextmanager
     def _locked(self, server: str) -> Iterator[int]:
         folder = self.root / server
-        folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        # one by one: `parents` would leave the repository itself open to all
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        for place in (self.root, folder):
+            place.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             deadline = time.monotonic() + _PATIENCE

@@ -59,6 +59,7 @@ def list_all(directory: Directory = None, as_json: Json = False) -> None:
             (
                 backup.server,
                 backup.label,
+                "" if backup.manifest is None else backup.manifest.started.replace(microsecond=0),
                 "" if backup.manifest is None else ", ".join(backup.manifest.stores),
                 "" if backup.manifest is None else size(backup.manifest.bytes),
                 "damaged: " + backup.problem.cause if backup.problem else "checksummed, never restored: unverified",
@@ -66,7 +67,7 @@ def list_all(directory: Directory = None, as_json: Json = False) -> None:
             for backup in found
         ]
         if rows:
-            table("", ("server", "label", "stores", "size", "state"), rows, right=("size",))
+            table("", ("server", "label", "taken (UTC)", "stores", "size", "state"), rows, right=("size",))
         else:
             console().print("no backup yet; `storekeeper backup now postgres` makes one")
 

@@ -27,6 +27,17 @@ class Layout:
     directory: Path
 
     @property
+    def foreign(self) -> str | None:
+        """The name of something in the directory that is no stack's, where no stack was ever in it; None where all is
+        well, or the directory is not there yet.
+        """
+        if not self.directory.is_dir() or self.stack_lock.exists() or self.secrets_file.exists():
+            return None
+        ours = {"backups", "logs", ".gitignore"}
+        names = sorted(entry.name for entry in self.directory.iterdir())
+        return next((name for name in names if name not in ours and not name.startswith("made-by-storekeeper")), None)
+
+    @property
     def stack_lock(self) -> Path:
         return self.directory / "stack.lock"
 

@@ -200,8 +200,16 @@ def _start(directory: Path, servers: Sequence[str], *, parent: int | None) -> tu
         "--servers",
         ",".join(servers),
     ]
+    if (foreign := layout.foreign) is not None:
+        raise ServerStartError(
+            f"it holds {foreign}, which is no stack's",
+            operation="start a stack in",
+            target=str(directory),
+            hint="give a directory of its own, new or empty",
+        )
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
         layout.logs.mkdir(mode=0o700, exist_ok=True)
         if not is_locked(layout.stack_lock):
             rotate(layout.supervisor_log)

@@ -15,6 +15,7 @@ FAMILIES = {
     "SettingsError": 2,
     "DeclarationError": 2,
     "InputError": 2,
+    "ConstraintError": 2,
     "StoreError": 3,
     "LifecycleError": 4,
     "MigrationError": 5,
@@ -31,7 +32,7 @@ def classes() -> list[type[StorekeeperError]]:
 
 @pytest.mark.parametrize("kind", classes(), ids=lambda kind: kind.__name__)
 def test_every_error_has_the_exit_code_of_its_family(kind: type[StorekeeperError]) -> None:
-    (family,) = {base.__name__ for base in kind.__mro__} & set(FAMILIES)
+    family = next(base.__name__ for base in kind.__mro__ if base.__name__ in FAMILIES)
     assert exit_code(kind()) == FAMILIES[family]
 
 

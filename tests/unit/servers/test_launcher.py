@@ -1,3 +1,5 @@
+"""Own child processes: started, stopped, gone with their parent."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Arguments and configuration of the servers."""
+
 from __future__ import annotations
 
 from pathlib import Path

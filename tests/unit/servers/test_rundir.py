@@ -1,3 +1,5 @@
+"""Folders for sockets: made private, swept when their owner is dead."""
+
 from __future__ import annotations
 
 import fcntl

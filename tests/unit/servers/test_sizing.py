@@ -1,3 +1,5 @@
+"""Settings of PostgreSQL by memory and processors."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""What a stack writes down of itself, and who may read it."""
+
 from __future__ import annotations
 
 import os

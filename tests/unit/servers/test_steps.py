@@ -1,3 +1,5 @@
+"""Steps taken by turns: many waits in one thread."""
+
 from __future__ import annotations
 
 import pytest

@@ -21,6 +21,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from storekeeper.clock import Clock
 from storekeeper.errors import (
+    AuthenticationError,
     ConflictError,
     PoolTimeoutError,
     SettingsError,
@@ -307,6 +308,12 @@ class AsyncPool:
         refused = await wait_conn_async(refusal(psycopg_dsn(self._url), self._connect_timeout), interval=0.1)
         if refused.sqlstate is not None:
             return of_code(refused.sqlstate, _one_line(origin), operation="connect", target=self._shown)
+        if refused.needs_password:
+            cause, hint = (
+                "the server asks for a password, and none is given",
+                "put it into the URL, or into the settings",
+            )
+            return AuthenticationError(cause, operation="connect", target=self._shown, hint=hint)
         hint = _NO_ANSWER if refused.reached else _NOT_REACHED
         return UnavailableError(_one_line(origin), operation="connect", target=self._shown, hint=hint)
 

@@ -19,10 +19,12 @@ _SQLSTATE: Final = re.compile(rb'ErrorResponse.*?\bC "(\w{5})"')
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What became of an attempt to connect: the server's SQLSTATE where it sent one, and whether anything listened."""
+    """What became of an attempt to connect: the server's SQLSTATE where it sent one, whether anything listened, and
+    whether the server asked for a password of which there was none."""
 
     sqlstate: str | None
     reached: bool
+    needs_password: bool = False
 
 
 def refusal(conninfo: str, seconds: float) -> PQGenConn[Refusal]:
@@ -37,7 +39,7 @@ def refusal(conninfo: str, seconds: float) -> PQGenConn[Refusal]:
         tracing = connection.status != pq.ConnStatus.BAD
         if tracing:
             connection.trace(trace)
-        reached = False
+        reached = needs_password = False
         try:
             while connection.status != pq.ConnStatus.BAD and monotonic() < deadline:
                 reached = reached or connection.status not in (pq.ConnStatus.STARTED, pq.ConnStatus.MADE)
@@ -48,12 +50,13 @@ def refusal(conninfo: str, seconds: float) -> PQGenConn[Refusal]:
                     yield connection.socket, WAIT_W
                 else:
                     break
+            needs_password = bool(connection.needs_password)
         finally:
             if tracing:
                 connection.untrace()
             connection.finish()
         found = _SQLSTATE.search(_content(trace))
-        return Refusal(found[1].decode() if found else None, reached or found is not None)
+        return Refusal(found[1].decode() if found else None, reached or found is not None, needs_password)
 
 
 @contextmanager
