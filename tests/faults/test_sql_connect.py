@@ -62,6 +62,16 @@ async def test_a_wrong_password(postgres_url: str) -> None:
     assert "wr0ng-pass" not in str(error)
 
 
+async def test_no_password_where_the_server_asks_for_one(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(name, raising=False)
+    parts = urlsplit(postgres_url)
+    user, _, address = parts.netloc.rpartition("@")
+    error = await refusal(parts._replace(netloc=f"{user.partition(':')[0]}@{address}").geturl())
+    assert type(error) is errors.AuthenticationError
+    assert "asks for a password" in error.cause
+
+
 async def test_a_wrong_user(postgres_url: str) -> None:
     assert type(await refusal(changed(postgres_url, user="nobody_at_all"))) is errors.AuthenticationError
 
