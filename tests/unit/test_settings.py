@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from storekeeper.errors import SettingsError
-from storekeeper.settings import Settings, without_password
+from storekeeper.settings import ClientPool, Settings, SqlPool, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +99,12 @@ def test_a_shown_url_has_no_password(password: str) -> None:
     assert shown.count("***") == 2
     assert f":{password}@" not in shown
     assert f"password={password}" not in shown
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    stores, parts = ("postgres", "timescale", "mongo", "redis"), ("url", "host", "port", "user", "password", "database")
+    told = {f"{store}_{part}" for store in stores for part in parts}
+    for model in (Settings, SqlPool, ClientPool):
+        missing = [name for name in model.model_fields if name not in told and f"`{name}`" not in page]
+        assert missing == []
