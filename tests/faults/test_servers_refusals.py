@@ -115,9 +115,10 @@ def test_a_corrupt_append_only_file_is_said(directory: Path) -> None:
         start_stack(directory, stores=("redis",))
 
 
-def test_a_missing_program_is_said_with_the_way_to_get_it(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hidden = directory / "hidden"
-    hidden.mkdir()
+def test_a_missing_program_is_said_with_the_way_to_get_it(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path_factory.mktemp("hidden")
     # a finder ahead of all others, in the supervisor's own process, that knows no such package
     (hidden / "sitecustomize.py").write_text(
         "import importlib.util\n"

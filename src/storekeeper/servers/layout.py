@@ -33,7 +33,7 @@ class Layout:
         """
         if not self.directory.is_dir() or self.stack_lock.exists() or self.secrets_file.exists():
             return None
-        ours = {"backups", "logs", ".gitignore"}
+        ours = {*SERVERS, "backups", "conf", "logs", ".gitignore"}
         names = sorted(entry.name for entry in self.directory.iterdir())
         return next((name for name in names if name not in ours and not name.startswith("made-by-storekeeper")), None)
 
