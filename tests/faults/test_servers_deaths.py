@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,7 +77,17 @@ def test_when_the_starter_is_killed_the_servers_go_in_good_order(tmp_path: Path)
     assert "stopped postgres by SIGINT" in log
 
 
-def test_when_the_supervisor_is_killed_the_kernel_takes_the_servers_and_the_next_start_sweeps(tmp_path: Path) -> None:
+@pytest.fixture
+def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for run folders in which no other test's stack sweeps; short, as the path of a socket must be."""
+    with tempfile.TemporaryDirectory(prefix="run-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield Path(folder)
+
+
+def test_when_the_supervisor_is_killed_the_kernel_takes_the_servers_and_the_next_start_sweeps(
+    tmp_path: Path, own_runtime: Path
+) -> None:
     first = detach_stack(tmp_path)
     with psycopg.connect(first.urls.postgres, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (x int)")
@@ -85,6 +96,7 @@ def test_when_the_supervisor_is_killed_the_kernel_takes_the_servers_and_the_next
     for server in first.servers:
         assert not Path(f"/proc/{server.pid}/exe").exists()
     assert first.run_folder is not None
+    assert first.run_folder.parent == own_runtime
     assert first.run_folder.exists(), "nobody was left to remove it"
     assert read_stack(tmp_path) is None
     with pytest.raises(NotUpError):
