@@ -100,7 +100,7 @@ def test_migrate(unmigrated: CommandLine, migrated_url: str) -> None:
     with connected(unmigrated) as connection:
         for number, sign in zip(SIGNALS, ("storekeeper.runs", "storekeeper.watermarks"), strict=True):
             made = f"SELECT to_regclass('{sign}') IS NOT NULL"
-            interrupted(unmigrated, number, ("migrate",), lambda made=made: one(connection, made))  # type: ignore[misc]
+            interrupted(unmigrated, number, ("migrate",), lambda made=made: one(connection, made))  # type: ignore[misc]  # a default binds the loop's value
         assert unmigrated("status", "--json").json["pending"] != []
         unmigrated("migrate")
         with psycopg.connect(migrated_url) as undisturbed:
@@ -140,7 +140,7 @@ def test_rollups_and_retention(commands: CommandLine) -> None:
             with holding.transaction():
                 holding.execute(f"LOCK TABLE {table} IN SHARE MODE")
                 interrupted(commands, number, rollups, waiting(table))
-            until(lambda table=table: not waiting(table)())  # type: ignore[misc]
+            until(lambda table=table: not waiting(table)())  # type: ignore[misc]  # a default binds the loop's value
             assert one(watching, f"SELECT count(*) FROM {table}") == 0
         commands(*rollups)
         for number, day in zip(SIGNALS, (20, 22), strict=True):

@@ -46,7 +46,7 @@ class Suspensions:
             except BaseException as error:  # noqa: BLE001  # passed on to the work, as `await` does
                 step = _thrower(inner, error)
             else:
-                step = lambda: inner.send(None)  # noqa: E731
+                step = lambda: inner.send(None)  # noqa: E731  # rebound at each step
 
 
 def _thrower(inner: Generator[Any, Any, None], error: BaseException) -> Callable[[], Any]:

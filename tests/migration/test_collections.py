@@ -25,7 +25,7 @@ def platform(opened: Opened, migrated_url: str) -> Platform:
 
 def declaring(platform: Platform, opened: Opened, **changes: object) -> Platform:
     """The same stores under a catalogue whose logs are declared otherwise."""
-    domain = replace(CATALOG.domain("invest"), collections=(replace(LOGS, **changes),))  # type: ignore[arg-type]
+    domain = replace(CATALOG.domain("invest"), collections=(replace(LOGS, **changes),))  # type: ignore[arg-type]  # fields by name
     return opened(platform.url("postgres"), catalog=Catalog((domain,), backups=CATALOG.backups))
 
 

@@ -75,7 +75,7 @@ def reported(*, as_json: bool) -> Iterator[None]:
         report(error, as_json=as_json)
         raise SystemExit(exit_code(error)) from error
     except KeyboardInterrupt as error:
-        print("interrupted; run the same command again to go on", file=sys.stderr)  # noqa: T201
+        print("interrupted; run the same command again to go on", file=sys.stderr)  # noqa: T201  # the program's own output
         raise SystemExit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # the reader of our output has gone (`| head`): nothing is left to say

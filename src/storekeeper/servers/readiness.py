@@ -19,7 +19,7 @@ START_SECONDS = 60.0
 # A server that says that it is recovering or loading is at work: a large log takes its time.
 LOADING_SECONDS = 3600.0
 _ANSWER_SECONDS = 5
-_LOST_PASSWORD = "the password in secrets.json is not the server's: restore that file from where it was"  # noqa: S105
+_LOST_PASSWORD = "the password in secrets.json is not the server's: restore that file from where it was"  # noqa: S105  # a message
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class _BsonTypes(GenerateJsonSchema):
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         bounds = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-        limits = {name: float(schema[key]) for key, name in bounds.items() if key in schema}  # type: ignore[literal-required]
+        limits = {name: float(schema[key]) for key, name in bounds.items() if key in schema}  # type: ignore[literal-required]  # names of a table
         return {"bsonType": NUMBERS, **limits}
 
     def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:

@@ -154,7 +154,7 @@ class _Pool(BlockingConnectionPool):
 
     def get_connection(self, *names: Any, **options: Any) -> Any:
         try:
-            return super().get_connection(*names, **options)  # type: ignore[no-untyped-call]
+            return super().get_connection(*names, **options)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         except RedisError as error:
             if isinstance(unwrapped(error), LateError):
                 raise UnavailableError("it does not answer in time", operation="connect to", target="redis") from error

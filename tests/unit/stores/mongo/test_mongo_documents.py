@@ -61,8 +61,8 @@ def test_what_was_handed_in_is_not_changed() -> None:
         ({**GOOD, "level": "fatal"}, ValueFitError, "1: level: "),
         ({"timestamp": NOON, "level": "info", "service": "s"}, ColumnError, "1: message: "),
         ({**GOOD, "colour": "red"}, ColumnError, "1: colour: "),
-        ({**GOOD, "timestamp": datetime(2014, 6, 1)}, NaiveTimeError, "1: timestamp: "),  # noqa: DTZ001
-        ({**GOOD, "metadata": {"at": datetime(2014, 6, 1)}}, NaiveTimeError, "1: metadata.at: "),  # noqa: DTZ001
+        ({**GOOD, "timestamp": datetime(2014, 6, 1)}, NaiveTimeError, "1: timestamp: "),  # noqa: DTZ001  # naive on purpose
+        ({**GOOD, "metadata": {"at": datetime(2014, 6, 1)}}, NaiveTimeError, "1: metadata.at: "),  # noqa: DTZ001  # naive on purpose
         ({"level": "fatal"}, InputError, "1: "),
         (Range(low=1), InputError, "1: is a Range, not a Log"),
     ],

@@ -108,7 +108,7 @@ def test_broken_json_is_an_error() -> None:
     [
         ({"price": "dear", "volume": 1, "updated_at": NOON}, ValueFitError),
         ({"price": "1", "updated_at": NOON}, ColumnError),
-        ({"price": "1", "volume": 1, "updated_at": datetime(2014, 6, 1)}, NaiveTimeError),  # noqa: DTZ001
+        ({"price": "1", "volume": 1, "updated_at": datetime(2014, 6, 1)}, NaiveTimeError),  # noqa: DTZ001  # naive on purpose
         (Session(user_id=UUID(int=1), refresh_token="", device_info={}, created_at=NOON), InputError),
     ],
 )

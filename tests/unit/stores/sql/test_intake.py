@@ -293,7 +293,7 @@ def test_values_of_every_kind() -> None:
     assert one("small", "12.0") == 12
     assert one("weight", Decimal("0.1")) == 0.1
     assert one("weight", "1e3") == 1000.0
-    assert np.isnan(one("weight", float("nan")))  # type: ignore[call-overload]
+    assert np.isnan(one("weight", float("nan")))  # type: ignore[call-overload]  # a cell of any type
     assert one("day", "2014-05-01") == date(2014, 5, 1)
     assert one("details", {"a": ["é", 1]}) == '{"a": ["é", 1]}'
     assert one("raw", b"\0") == b"\0"

@@ -11,7 +11,7 @@ from storekeeper.span import Span, days, hours, months
 from storekeeper.stores.sql.arrow import pa
 from storekeeper.stores.timescale.batches import chunks_of, each_chunk
 
-MOMENTS = st.datetimes(datetime(1999, 12, 1), datetime(2000, 3, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
+MOMENTS = st.datetimes(datetime(1999, 12, 1), datetime(2000, 3, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001  # made aware here
 
 
 @pytest.mark.parametrize("chunk", [hours(6), days(1), days(7), months(1)], ids=str)
