@@ -63,13 +63,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
             shown.print(line, soft_wrap=True)
 
 
-def fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
-    """Whether these rows can be printed without folding any of them."""
-    of_columns = map(_texts, zip(*rows, strict=True))
-    needed = (max(map(len, (name, *cells))) for name, cells in zip(columns, of_columns, strict=True))
-    return sum(needed) + len(GAP) * (len(columns) - 1) <= console().width
-
-
 def emit_json(value: Mapping[str, object] | Sequence[object]) -> None:
     """One line of JSON on standard output: moments in ISO 8601, decimals as text."""
     print(json.dumps(value, default=_plain, ensure_ascii=False))  # noqa: T201  # the program's own output

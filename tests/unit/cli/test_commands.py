@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 
-import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from storekeeper import __version__
-from storekeeper.cli import output, query
 from storekeeper.cli.app import ORDER, app
 from storekeeper.cli.options import before, moment
 from storekeeper.errors import InputError
@@ -81,37 +78,3 @@ def test_a_length_before_a_moment() -> None:
     for text in ("9000y", "999999999d"):
         with pytest.raises(InputError, match=f"read --last: '{text}' is too long"):
             before(until, "--last", text)
-
-
-BARS = pa.table(
-    {
-        "symbol": ["WETH-USDC@univ3-polygon"] * 2,
-        "close": [Decimal("1610.553896"), Decimal("0.000123456789")],
-        "volume": [Decimal("123456789.25"), None],
-        "count": [5, 4],
-    }
-)
-
-
-def test_a_wide_answer_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    query.show(BARS, limit=50)
-    shown = capsys.readouterr()
-    assert shown.out.splitlines()[2].split() == ["WETH-USDC@univ3-polygon", "1610.553896", "123456789.25", "5"]
-    assert shown.err == "2 rows\n"
-
-
-def test_a_narrow_one_says_what_is_the_same_once_and_rounds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output, "UNBOUNDED", 31)
-    query.show(BARS, limit=2)
-    shown = capsys.readouterr()
-    assert shown.out.splitlines()[0] == "symbol: WETH-USDC@univ3-polygon"
-    assert [line.split() for line in shown.out.splitlines()[1:]] == [
-        ["close", "volume", "count"],
-        ["─" * 11, "─" * 9, "─" * 5],
-        ["1610.55", "123456789", "5"],
-        ["0.000123457", "4"],
-    ]
-    told = " ".join(shown.err.split())
-    assert told == "2 rows (the newest; --limit 2; numbers rounded; --json and -o FILE have them exact)"

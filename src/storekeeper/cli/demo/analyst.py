@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storekeeper.analytics.export import export
+from storekeeper.analytics.plots import draw
 from storekeeper.analytics.reading import Request, read
 from storekeeper.cli.output import console
-from storekeeper.cli.query import show
+from storekeeper.cli.query import print_grid
 from storekeeper.errors import BelowWatermarkError
 from storekeeper.platform import Platform
 from storekeeper.span import Span, hours, minutes
@@ -27,7 +27,7 @@ def show_bars(platform: Platform, picture: Path) -> None:
     """Prints bars of the newest hour and of a day whose raw rows were dropped, and draws all days."""
     newest = _bars(platform, minutes(5), END - timedelta(hours=1), END)
     console().print(f"platform.timescale.bars({DATASET!r}, [{SYMBOL!r}], every=minutes(5), …): the newest hour")
-    show(newest, limit=100)
+    print_grid(newest.column_names, [tuple(bar.values()) for bar in newest.to_pylist()])
     raw = platform.timescale.raw(DATASET, start=DROPPED_DAY, end=DROPPED_DAY + timedelta(days=1))
     began = time.monotonic()
     kept = _bars(platform, minutes(5), DROPPED_DAY, DROPPED_DAY + timedelta(days=1))
@@ -35,7 +35,8 @@ def show_bars(platform: Platform, picture: Path) -> None:
         f"{DROPPED_DAY:%Y-%m-%d}: {raw.num_rows} raw rows are left, and {kept.num_rows} bars of 5 minutes,"
         f" read in {(time.monotonic() - began) * 1000:.0f} ms"
     )
-    export(_bars(platform, hours(4), END - timedelta(days=35), END), picture, title=f"{SYMBOL}, bars of 4 hours")
+    month = _bars(platform, hours(4), END - timedelta(days=35), END)
+    draw(month, picture, title=f"{SYMBOL}, bars of 4 hours", time="bucket", key="symbol")
     console().print(f"candlesticks of all 35 days: {picture}")
 
 
@@ -52,4 +53,4 @@ def show_what_is_left(platform: Platform) -> None:
 
 
 def _bars(platform: Platform, every: Span, start: datetime, end: datetime) -> pa.Table:
-    return read(platform, Request(DATASET, start, end, where={"symbol": [SYMBOL]}, every=every))
+    return read(platform, Request(DATASET, start, end, keys=[SYMBOL], every=every))
