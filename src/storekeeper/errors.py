@@ -29,6 +29,7 @@ StorekeeperError
 │   ├── NotSupportedError           this engine or server cannot do that
 │   ├── BelowWatermarkError         rows older than what retention has dropped
 │   ├── NotVerifiedError            a rollup does not hold what is about to be dropped
+│   ├── KeptRowsError               rows that must be kept longer were to be deleted
 │   └── AheadOfClockError           a destructive run as of a moment that has not come
 ├── MigrationError                  a migration cannot be planned or applied
 │   └── DriftError                  the store is not what was recorded (engine, catalogue)
@@ -239,6 +240,10 @@ class BelowWatermarkError(LifecycleError):
 
 class NotVerifiedError(LifecycleError):
     """A rollup does not hold what is about to be dropped."""
+
+
+class KeptRowsError(LifecycleError):
+    """The rows must be kept longer than that."""
 
 
 class AheadOfClockError(LifecycleError):

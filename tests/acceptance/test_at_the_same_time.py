@@ -68,12 +68,14 @@ def test_two_files_go_into_one_hypertable(commands: CommandLine) -> None:
 
 
 def test_two_migrations(unmigrated: CommandLine) -> None:
+    planned = [step["action"] for step in unmigrated("migrate", "--plan", "--json").json["steps"]].count("upgrade")
     lock = migration_lock("postgres")
     with held(unmigrated, f"SELECT pg_advisory_xact_lock({lock.namespace}, {lock.key})") as let_both_go:
         with unmigrated.started("migrate", "--json") as one, unmigrated.started("migrate", "--json") as other:
             let_both_go()
             answers = ended_well(one, other)
-    assert sorted(out.count('"upgrade"') for out in answers) == [0, 4]
+    assert planned
+    assert sorted(out.count('"upgrade"') for out in answers) == [0, planned]
     status = unmigrated("status", "--json").json
     assert (status["pending"], status["drift"]) == ([], [])
 

@@ -26,7 +26,7 @@ SELECT c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.
        a.attidentity, a.attcollation, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
   AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY c.relname, a.attnum
 """
@@ -40,8 +40,16 @@ ORDER BY c.relname, o.conname
 _INDEXES = """
 SELECT c.relname, replace(pg_catalog.pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), i.indisvalid
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
-WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
 ORDER BY 1, 2
+"""
+#: How tables are partitioned, and what views show.
+_BESIDE = """
+SELECT relname, pg_catalog.pg_get_partkeydef(oid) FROM pg_catalog.pg_class
+WHERE relnamespace = %(schema)s::regnamespace AND relkind = 'p' AND NOT relispartition
+UNION ALL
+SELECT relname, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class
+WHERE relnamespace = %(schema)s::regnamespace AND relkind IN ('v', 'm')
 """
 
 
@@ -67,13 +75,24 @@ def downgrade():
 
 
 def shape_of_tables(url: str, schema: str = "invest") -> Shape:
-    """Columns, constraints and indexes of every table of a schema, by table."""
+    """Columns, constraints and indexes of every table and materialized view of a schema, by its name."""
     shape: Shape = {}
     with psycopg.connect(url, options="-c search_path=pg_catalog") as connection:
         for query in (_COLUMNS, _CONSTRAINTS, _INDEXES):
             for table, *line in connection.execute(query, {"schema": schema}):
                 shape.setdefault(table, []).append(tuple(line))
     return shape
+
+
+def definitions_in(url: str, schema: str = "invest") -> dict[str, str]:
+    """The partition key of every partitioned table, and the query of every view, by name."""
+    with psycopg.connect(url, options="-c search_path=pg_catalog") as connection:
+        return dict(connection.execute(_BESIDE, {"schema": schema}).fetchall())
+
+
+@pytest.fixture
+def definitions_of() -> Callable[..., dict[str, str]]:
+    return definitions_in
 
 
 @pytest.fixture

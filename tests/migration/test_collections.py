@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
+import pymongo.errors
 import pytest
 
 from storekeeper import Catalog, DocumentIndex, Platform, days
@@ -25,8 +28,16 @@ def platform(opened: Opened, migrated_url: str) -> Platform:
 
 def declaring(platform: Platform, opened: Opened, **changes: object) -> Platform:
     """The same stores under a catalogue whose logs are declared otherwise."""
-    domain = replace(CATALOG.domain("invest"), collections=(replace(LOGS, **changes),))  # type: ignore[arg-type]  # fields by name
+    domain = CATALOG.domain("invest")
+    others = [collection for collection in domain.collections if collection is not LOGS]
+    logs = replace(LOGS, **changes)  # type: ignore[arg-type]  # fields by name
+    domain = replace(domain, collections=(logs, *others))
     return opened(platform.url("postgres"), catalog=Catalog((domain,), backups=CATALOG.backups))
+
+
+def is_as_declared(platform: Platform) -> bool:
+    actual = {collection.name: collection for collection in platform.mongo.actual_collections()}
+    return actual == {collection.name: collection for collection in platform.mongo.wanted_collections()}
 
 
 def of_mongo(planned: Plan) -> list[tuple[str, str]]:
@@ -34,7 +45,7 @@ def of_mongo(planned: Plan) -> list[tuple[str, str]]:
 
 
 def test_an_empty_server_comes_to_what_is_declared(platform: Platform) -> None:
-    assert platform.mongo.actual_collections() == platform.mongo.wanted_collections()
+    assert is_as_declared(platform)
     assert plan(platform).steps == ()
 
 
@@ -61,7 +72,7 @@ def test_what_somebody_changed_by_hand_is_brought_back(platform: Platform) -> No
     database["logs"].drop_index("level_1_timestamp_-1")
     assert of_mongo(plan(platform)) == [("set validator", "logs"), ("create index", "logs.level_1_timestamp_-1")]
     apply(platform)
-    assert platform.mongo.actual_collections() == platform.mongo.wanted_collections()
+    assert is_as_declared(platform)
 
 
 def test_only_prune_drops_what_nobody_declared(platform: Platform) -> None:
@@ -75,4 +86,60 @@ def test_only_prune_drops_what_nobody_declared(platform: Platform) -> None:
     planned = plan(platform, prune=True)
     assert sorted(of_mongo(planned)) == [("drop collection", "scratch"), ("drop index", "logs.mine_1")]
     apply(platform, planned)
-    assert platform.mongo.actual_collections() == platform.mongo.wanted_collections()
+    assert is_as_declared(platform)
+
+
+NOON = datetime(2025, 10, 14, 12, tzinfo=UTC)
+EVENT: dict[str, Any] = {"eventType": "page_view", "timestamp": NOON, "properties": {"page": "/", "elapsedMs": 3}}
+RESULT: dict[str, Any] = {
+    "modelName": "lstm",
+    "modelVersion": "1",
+    "symbol": "AAPL",
+    "timestamp": NOON,
+    "prediction": {"targetPrice": 251.5, "confidence": 0.8, "range": {"low": 240, "high": 260.5, "mid": 250}},
+    "features": {"rsi": 61.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("collection", "good", "bad"),
+    [
+        (
+            "analytics",
+            EVENT,
+            [
+                {"eventType": 7},
+                {"timestamp": "2025-10-14"},
+                {"userId": "ada"},
+                {"properties": {"page": 7}},
+                {"context": {"ip": 1}},
+                {"more": 1},
+            ],
+        ),
+        (
+            "ml_results",
+            RESULT,
+            [
+                {"symbol": "x" * 33},
+                {"prediction": {"targetPrice": "high", "confidence": 1}},
+                {"prediction": {"targetPrice": 1}},
+                {"prediction": {"targetPrice": 1, "confidence": 1, "range": {"low": 1}}},
+                {"features": "many"},
+                {"accuracy": "good"},
+                {"more": 1},
+            ],
+        ),
+    ],
+)
+def test_the_server_checks_what_others_write(
+    platform: Platform, collection: str, good: dict[str, Any], bad: list[dict[str, Any]]
+) -> None:
+    there = platform.mongo.database("invest")[collection]
+    there.insert_one(dict(good))
+    for change in bad:
+        with pytest.raises(pymongo.errors.WriteError):
+            there.insert_one({**good, **change})
+    for name in good.keys() - {"properties", "features"}:
+        with pytest.raises(pymongo.errors.WriteError):
+            there.insert_one({key: value for key, value in good.items() if key != name})
+    assert there.count_documents({}) == 1

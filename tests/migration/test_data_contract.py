@@ -16,7 +16,12 @@ from storekeeper.stores.sql.urls import sqlalchemy_url
 Shape = dict[str, list[tuple[Any, ...]]]
 
 CONTRACT = Path(__file__).parent / "contract" / "invest.sql"
-RELATIONAL = {"users", "sessions", "portfolios", "portfolio_assets"}
+RELATIONAL = {
+    *("users", "sessions", "portfolios", "portfolio_assets", "transactions"),
+    *("watchlists", "watchlist_items", "price_alerts", "ai_insights", "user_activity_log"),
+}
+PARTITIONED = {"transactions": "RANGE (transaction_date)", "user_activity_log": "RANGE (created_at)"}
+VIEW = "portfolio_summary"
 SERIES = {"stock_prices", "intraday_prices", "portfolio_snapshots", "market_indices"}
 ROLLUPS = {"stock_prices_5min", "stock_prices_1h"}
 
@@ -33,33 +38,47 @@ def test_migrations_make_the_tables_of_the_contract(
     contract: Shape, migrated_url: str, shape_of: Callable[[str], Shape]
 ) -> None:
     made = shape_of(migrated_url)
-    assert set(contract) == RELATIONAL | SERIES
+    assert set(contract) == RELATIONAL | SERIES | {VIEW}
     assert set(made) == set(contract) | ROLLUPS
     for table, lines in contract.items():
         assert made[table] == lines, table
 
 
-def test_declarations_are_the_contract_too(contract: Shape, other_url: str, shape_of: Callable[[str], Shape]) -> None:
+def test_partitions_and_the_view_are_those_of_the_contract(
+    postgres_url: str, contract: Shape, migrated_url: str, definitions_of: Callable[[str], dict[str, str]]
+) -> None:
+    wanted, made = definitions_of(postgres_url), definitions_of(migrated_url)
+    assert wanted == PARTITIONED | {VIEW: wanted[VIEW]}
+    assert {name: made[name] for name in wanted} == wanted
+
+
+def test_declarations_are_the_contract_too(
+    contract: Shape,
+    other_url: str,
+    shape_of: Callable[[str], Shape],
+    definitions_of: Callable[[str], dict[str, str]],
+) -> None:
     engine = sa.create_engine(sqlalchemy_url(other_url), poolclass=sa.NullPool)
     domain = CATALOG.domain("invest")
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA invest"))
-        for metadata in {table.metadata for table in (*domain.tables, *(h.table for h in domain.hypertables))}:
+        tables = (*domain.tables, *(h.table for h in domain.hypertables), *(view.table for view in domain.views))
+        for metadata in {table.metadata for table in tables}:
             metadata.create_all(connection)
     declared = shape_of(other_url)
+    assert definitions_of(other_url) == PARTITIONED
     assert set(declared) == set(contract)
     for table, lines in contract.items():
         assert declared[table] == lines, table
 
 
-def test_series_are_partitioned_by_their_time(migrated_url: str) -> None:
-    with psycopg.connect(migrated_url) as connection:
-        rows = connection.execute(
-            "SELECT relname, pg_get_partkeydef(oid) FROM pg_class "
-            "WHERE relnamespace = 'invest'::regnamespace AND relkind = 'p'"
-        ).fetchall()
-    by_time = dict.fromkeys(SERIES, 'RANGE ("time")')
-    assert dict(rows) == by_time | dict.fromkeys(ROLLUPS, "RANGE (bucket)")
+def test_series_are_partitioned_by_their_time(
+    migrated_url: str, definitions_of: Callable[[str], dict[str, str]]
+) -> None:
+    made = definitions_of(migrated_url)
+    by_time = dict.fromkeys(SERIES, 'RANGE ("time")') | dict.fromkeys(ROLLUPS, "RANGE (bucket)")
+    assert {name: made[name] for name in by_time} == by_time
+    assert set(made) == {*by_time, *PARTITIONED, VIEW, "own_portfolio_summary"}
 
 
 def test_a_rollup_holds_one_row_a_bucket_and_key(migrated_url: str, shape_of: Callable[[str], Shape]) -> None:
@@ -81,7 +100,7 @@ def test_a_rollup_holds_one_row_a_bucket_and_key(migrated_url: str, shape_of: Ca
         assert [definition.partition("USING btree ")[2] for definition in unique] == ["(symbol, bucket DESC)"]
 
 
-@pytest.mark.parametrize("table", ["users", "portfolios", "portfolio_assets"])
+@pytest.mark.parametrize("table", ["users", "portfolios", "portfolio_assets", "watchlists"])
 def test_the_server_sets_updated_at_whoever_writes(migrated_url: str, table: str) -> None:
     with psycopg.connect(migrated_url) as connection:
         connection.execute(
@@ -95,6 +114,9 @@ def test_the_server_sets_updated_at_whoever_writes(migrated_url: str, table: str
         connection.execute(
             "INSERT INTO invest.portfolio_assets (portfolio_id, symbol, name, shares, avg_purchase_price) "
             "VALUES ('00000000-0000-0000-0000-000000000002', 'AAPL', 'Apple', 2, 3)"
+        )
+        connection.execute(
+            "INSERT INTO invest.watchlists (user_id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'Tech')"
         )
         connection.commit()
         told = connection.execute(f"UPDATE invest.{table} SET updated_at = '1999-01-01Z' RETURNING updated_at, now()")

@@ -46,21 +46,29 @@ def rows(platform: Platform, query: str) -> list[tuple[Any, ...]]:
 
 def test_up_and_down_and_up_again(platform: Platform) -> None:
     planned = plan(platform)
-    assert [(step.store, step.action) for step in planned.steps][:5] == [
-        ("postgres", "upgrade"),
-        ("postgres", "upgrade"),
-        ("timescale", "upgrade"),
-        ("timescale", "choose engine"),
-        ("timescale", "upgrade"),
+    assert [(step.store, step.target) for step in planned.steps if step.store != "mongo"] == [
+        *(("postgres", revision) for revision in ("storekeeper_0001", "storekeeper_0002")),
+        *(("postgres", revision) for revision in ("invest_0001", "invest_0002")),
+        *(("timescale", revision) for revision in ("storekeeper_0001", "storekeeper_0002")),
+        ("timescale", "partitions"),
+        ("timescale", "invest_0001"),
+        *(("postgres", f"invest.{table}") for table in ("transactions", "user_activity_log")),
+        ("postgres", "catalogue"),
     ]
     assert apply(platform, planned).steps == planned.steps
     full = tables(platform)
     assert {"invest.users", "invest.intraday_prices", "storekeeper.runs", "storekeeper.watermarks"} <= full
 
-    assert rollback(platform, "invest", None) == ("timescale: invest_0001", "postgres: invest_0001")
+    assert rollback(platform, "invest", None) == (
+        "timescale: invest_0001",
+        "postgres: invest_0002",
+        "postgres: invest_0001",
+    )
     assert not {name for name in tables(platform) if name.startswith("invest.")}
     assert rows(platform, "SELECT FROM pg_namespace WHERE nspname = 'invest'") == []
-    assert rollback(platform, "storekeeper", None) == ("timescale: storekeeper_0001", "postgres: storekeeper_0001")
+    assert rollback(platform, "storekeeper", None) == tuple(
+        f"{store}: storekeeper_{number}" for store in ("timescale", "postgres") for number in ("0002", "0001")
+    )
     assert tables(platform) == {"storekeeper.alembic_postgres", "storekeeper.alembic_timescale"}
 
     apply(platform)
@@ -85,10 +93,11 @@ def test_a_plan_changes_nothing(platform: Platform) -> None:
 
 def test_the_version_tables_say_where_each_store_is(platform: Platform) -> None:
     apply(platform)
+    newest = {"postgres": "invest_0002", "timescale": "invest_0001"}
     for store in ("postgres", "timescale"):
         with psycopg.connect(platform.url(store)) as connection:
             told = connection.execute(f"SELECT version_num FROM storekeeper.alembic_{store} ORDER BY 1").fetchall()
-        assert told == [("invest_0001",), ("storekeeper_0001",)]
+        assert told == [(newest[store],), ("storekeeper_0002",)]
 
 
 def test_what_is_migrated_is_as_declared(platform: Platform) -> None:
@@ -123,6 +132,17 @@ def test_the_ledgers_tables_are_those_of_their_revisions(
         ("ALTER TABLE invest.sessions DROP CONSTRAINT sessions_user_id_fkey", "add_fk invest.sessions"),
         ("CREATE TABLE invest.scratch (id int)", "remove_table invest.scratch"),
         ("ALTER TABLE storekeeper.runs DROP COLUMN reason", "add_column storekeeper.runs.reason"),
+        ("DROP MATERIALIZED VIEW invest.portfolio_summary CASCADE", "add_view invest.portfolio_summary"),
+        ("DROP INDEX invest.idx_portfolio_summary_id", "add_index invest.portfolio_summary.idx_portfolio_summary_id"),
+        (
+            "DROP MATERIALIZED VIEW invest.portfolio_summary CASCADE; "
+            "CREATE MATERIALIZED VIEW invest.portfolio_summary AS SELECT id, name FROM invest.portfolios",
+            "modify_view invest.portfolio_summary",
+        ),
+        (
+            "DROP TABLE invest.user_activity_log; CREATE TABLE invest.user_activity_log (id int)",
+            "repartition invest.user_activity_log by RANGE (created_at), not at all",
+        ),
     ],
 )
 def test_a_change_by_hand_is_drift(opened: Opened, migrated_url: str, change: str, told: str) -> None:
@@ -155,6 +175,19 @@ def test_the_platform_goes_last(opened: Opened, migrated_url: str) -> None:
         rollback(opened(migrated_url), "storekeeper", None)
 
 
+def test_a_revision_goes_down_and_up_by_itself(opened: Opened, migrated_url: str) -> None:
+    platform = opened(migrated_url)
+    full = tables(platform)
+    assert rollback(platform, "invest") == ("timescale: invest_0001", "postgres: invest_0002")
+    assert {name for name in tables(platform) if name.startswith("invest.")} == {
+        f"invest.{name}" for name in ("users", "sessions", "portfolios", "portfolio_assets")
+    }
+    assert rows(platform, "SELECT proname FROM pg_proc WHERE pronamespace = 'invest'::regnamespace") == []
+    apply(platform)
+    assert tables(platform) == full
+    assert drift(platform) == ()
+
+
 def test_a_domain_that_is_not_there_cannot_go_back(opened: Opened, migrated_url: str) -> None:
     with pytest.raises(DeclarationError, match="no such domain"):
         rollback(opened(migrated_url), "nowhere")
@@ -168,7 +201,7 @@ def test_a_domain_that_was_left_out_stays(opened: Opened, migrated_url: str) -> 
     alone = opened(migrated_url, catalog=Catalog((Domain("lab"),)))
     planned = plan(alone)
     assert {(step.store, step.target) for step in planned.reported} == {
-        ("postgres", "invest_0001"),
+        ("postgres", "invest_0002"),
         ("timescale", "invest_0001"),
     }
     apply(alone)
@@ -180,7 +213,7 @@ def test_other_domains_go_up_and_down_beside_it(opened: Opened, migrated_url: st
     assert "lab_0001" in [step.target for step in apply(beside).steps]
     assert rollback(beside, "lab") == ("postgres: lab_0001",)
     versions = rows(beside, "SELECT version_num FROM storekeeper.alembic_postgres ORDER BY 1")
-    assert versions == [("invest_0001",), ("storekeeper_0001",)]
+    assert versions == [("invest_0002",), ("storekeeper_0002",)]
     assert "invest.users" in tables(beside)
     with pytest.raises(MigrationError, match="invest_0001 stand on it"):
         rollback(beside, "storekeeper")

@@ -10,6 +10,7 @@ from storekeeper.catalog.naming import NAMING_CONVENTION
 from storekeeper.catalog.ranges import Range
 from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
 from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
+from storekeeper.catalog.views import MaterializedView
 
 __all__ = [
     "NAMING_CONVENTION",
@@ -21,6 +22,7 @@ __all__ = [
     "Domain",
     "Hypertable",
     "Keyspace",
+    "MaterializedView",
     "Measure",
     "Monthly",
     "Range",

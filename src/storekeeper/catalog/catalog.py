@@ -24,6 +24,7 @@ from storekeeper.catalog.hypertable import Hypertable
 from storekeeper.catalog.keys import Keyspace
 from storekeeper.catalog.rollup import Rollup
 from storekeeper.catalog.tables import TableLifecycle
+from storekeeper.catalog.views import MaterializedView
 from storekeeper.errors import DeclarationError, SettingsError
 
 T = TypeVar("T")
@@ -46,12 +47,17 @@ class Catalog:
         names += [f"{h.schema}.{r.name}" for h in self.hypertables for r in h.rollups]
         names += [f"{domain.name}.{c.name}" for domain in self.domains for c in domain.collections]
         names += [f"{table.schema}.{table.name}" for domain in self.domains for table in domain.tables]
+        names += [view.name for view in self.views]
         names += [keyspace.pattern for keyspace in self.keyspaces]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DeclarationError(f"declared twice: {', '.join(sorted(twice))}", operation="merge", target="catalogue")
         for domain in self.domains:
-            for table in (*domain.tables, *(h.table for h in domain.hypertables)):
+            for table in (
+                *domain.tables,
+                *(hypertable.table for hypertable in domain.hypertables),
+                *(view.table for view in domain.views),
+            ):
                 if table.schema != domain.name:
                     raise DeclarationError(
                         f"is in schema {table.schema}, not {domain.name}", operation="declare", target=table.name
@@ -68,6 +74,10 @@ class Catalog:
     @property
     def lifecycles(self) -> tuple[TableLifecycle, ...]:
         return tuple(t for domain in self.domains for t in domain.lifecycles)
+
+    @property
+    def views(self) -> tuple[MaterializedView, ...]:
+        return tuple(v for domain in self.domains for v in domain.views)
 
     @property
     def collections(self) -> Iterator[tuple[Domain, Collection]]:

@@ -11,6 +11,7 @@ from storekeeper.catalog.documents import Collection
 from storekeeper.catalog.hypertable import Hypertable
 from storekeeper.catalog.keys import Keyspace, RateLimit
 from storekeeper.catalog.tables import TableLifecycle
+from storekeeper.catalog.views import MaterializedView
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,15 @@ class Domain:
     """Everything that belongs together under one name, which is a schema of the SQL stores and a part of the MongoDB
     database's name.
 
-    `tables` are the relational ones. `revisions` is the package that holds its Alembic revisions, one subpackage a SQL
-    store ("postgres", "timescale"). `updated_at` triggers are made for every table that has such a column.
+    `tables` are the relational ones, `views` the materialized views over them. `revisions` is the package that holds
+    its Alembic revisions, one subpackage a SQL store ("postgres", "timescale"). `updated_at` triggers are made for
+    every table that has such a column.
     """
 
     name: str
     tables: tuple[sa.Table, ...] = ()
     lifecycles: tuple[TableLifecycle, ...] = ()
+    views: tuple[MaterializedView, ...] = ()
     hypertables: tuple[Hypertable, ...] = ()
     collections: tuple[Collection, ...] = ()
     keyspaces: tuple[Keyspace, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from storekeeper.catalog.tables import Monthly, Yearly
-from storekeeper.span import Span, months, years
+from storekeeper.span import Span
 
 #: PostgreSQL's names end after 63 bytes.
 _LONGEST = 63
@@ -62,7 +62,7 @@ def chunk_name(table: str, chunk: Range) -> str:
 
 def partition_range(partition: Yearly | Monthly, moment: datetime) -> Range:
     """The calendar year or month (UTC) that holds `moment`."""
-    return range_of(moment, years(1) if isinstance(partition, Yearly) else months(1))
+    return range_of(moment, partition.width)
 
 
 def partition_name(table: str, partition: Yearly | Monthly, bounds: Range) -> str:

@@ -7,30 +7,42 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from storekeeper.errors import DeclarationError
-from storekeeper.span import Span
+from storekeeper.span import Span, months, years
 
 
 @dataclass(frozen=True, slots=True)
 class Yearly:
-    """Partitions of a calendar year (UTC) on `column`, named transactions_2025."""
+    """Partitions of a calendar year (UTC) on `column`, named transactions_2025; `ahead` of them beyond the current."""
 
     column: str
+    ahead: int = 1
+
+    @property
+    def width(self) -> Span:
+        return years(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Monthly:
-    """Partitions of a calendar month (UTC) on `column`, named log_202510 or, with `verbose`, log_y2025m10."""
+    """Partitions of a calendar month (UTC) on `column`, named log_202510 or, with `verbose`, log_y2025m10; `ahead` of
+    them beyond the current."""
 
     column: str
     verbose: bool = False
+    ahead: int = 3
+
+    @property
+    def width(self) -> Span:
+        return months(1)
 
 
 @dataclass(frozen=True)
 class TableLifecycle:
     """How long rows of a table live.
 
-    `keep_at_least`: nothing may delete them earlier. `drop_after`: rows whose `since` column is older go.
-    `expires`: a column with the moment at which a row may go; rows past it are cleaned up at the next run.
+    `keep_at_least`: nothing may delete them earlier. `drop_after`: rows whose `since` column is older go; of a
+    partitioned table, whole partitions. `expires`: a column with the moment at which a row may go; rows past it are
+    cleaned up at the next run.
     """
 
     table: sa.Table
@@ -47,6 +59,20 @@ class TableLifecycle:
                 raise DeclarationError(f"no column {name!r}", operation="declare", target=self.name)
         if self.drop_after is not None and self.since is None and self.partition is None:
             raise DeclarationError("age of rows: name a `since` column", operation="declare", target=self.name)
+        if self.partition is not None:
+            self._check_partition(self.partition)
+
+    def _check_partition(self, partition: Yearly | Monthly) -> None:
+        column = self.table.columns[partition.column]
+        if not (isinstance(column.type, sa.DateTime) and column.type.timezone):
+            raise DeclarationError(f"{column.name} must carry a time zone", operation="declare", target=self.name)
+        key = self.table.primary_key.columns
+        if key and column.name not in key:
+            raise DeclarationError(
+                f"the primary key of a partitioned table holds {column.name}", operation="declare", target=self.name
+            )
+        if partition.ahead < 0:
+            raise DeclarationError("partitions ahead are counted from 0", operation="declare", target=self.name)
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
-"""Drops chunks that are old enough, of hypertables and of rollups, once every coarser rollup is seen to hold them.
+"""Drops what is old enough: partitions of relational tables, and chunks of series once every rollup holds them.
 
-The order, refresh → verify → raise the watermark → detach → drop, is kept by the store, level by level.
+The order of a series, refresh → verify → raise the watermark → detach → drop, is kept by the store, level by level.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from storekeeper.catalog import Hypertable
@@ -16,6 +17,7 @@ from storekeeper.errors import StorekeeperError
 from storekeeper.jobs.each import each
 from storekeeper.jobs.foreseen import LevelState, foresee, period
 from storekeeper.jobs.job import Action, Steps
+from storekeeper.jobs.old_partitions import dropped
 from storekeeper.jobs.rollups import refreshed, states_of
 from storekeeper.stores.timescale.values import Dropped
 from storekeeper.timescale.chunks import Chunk
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
 
 
 def run(platform: Platform, *, as_of: datetime, dry_run: bool) -> Steps:
-    """Yields what is refreshed, and of each level from which something goes: what verifies, the watermark, the chunks.
+    """Yields each partition that goes; of series what is refreshed, and of each level from which something goes: what
+    verifies, the watermark, the chunks.
 
-    The rows and bytes of a chunk are the server's estimate.
+    The rows and bytes of a partition or chunk are the server's estimate.
     """
+    work = [partial(dropped, platform, lifecycle) for lifecycle in platform.catalog.lifecycles]
     kept = [h for h in platform.catalog.hypertables if any(level.keep is not None for level in levels(h))]
-    return each(kept, lambda hypertable: _retained(platform, hypertable, as_of=as_of, dry_run=dry_run))
+    work += [partial(_retained, platform, hypertable) for hypertable in kept]
+    return each(work, lambda retain: retain(as_of=as_of, dry_run=dry_run))
 
 
 def _retained(platform: Platform, hypertable: Hypertable, *, as_of: datetime, dry_run: bool) -> Steps:
@@ -41,21 +46,21 @@ def _retained(platform: Platform, hypertable: Hypertable, *, as_of: datetime, dr
     marks = {state.level.name: state.watermark for state in states}
     yield from refreshed(platform, hypertable, as_of=as_of, dry_run=dry_run)
     if dry_run:
-        dropped = store.drop_chunks(hypertable, as_of=as_of, dry_run=True)
-        yield from _told(levels(hypertable), with_new_chunks(states, dropped, as_of), marks)
+        gone = store.drop_chunks(hypertable, as_of=as_of, dry_run=True)
+        yield from _told(levels(hypertable), with_new_chunks(states, gone, as_of), marks)
         return
     before = _chunks(platform, hypertable)
     try:
-        dropped = store.drop_chunks(hypertable, as_of=as_of)
+        gone = store.drop_chunks(hypertable, as_of=as_of)
     except (StorekeeperError, KeyboardInterrupt) as error:
         yield from _gone(platform, hypertable, before, error)
         raise
-    yield from _told(levels(hypertable), dropped, marks)
+    yield from _told(levels(hypertable), gone, marks)
 
 
-def with_new_chunks(states: Sequence[LevelState], dropped: Iterable[Dropped], as_of: datetime) -> list[Dropped]:
+def with_new_chunks(states: Sequence[LevelState], gone: Iterable[Dropped], as_of: datetime) -> list[Dropped]:
     """What goes, with what goes of chunks that the refresh before it has yet to make, of history just loaded."""
-    found = {one.dataset: one for one in dropped}
+    found = {one.dataset: one for one in gone}
     for refresh in foresee(states, as_of):
         level = refresh.level
         made = [
@@ -72,10 +77,10 @@ def with_new_chunks(states: Sequence[LevelState], dropped: Iterable[Dropped], as
     return [found[state.level.name] for state in states if state.level.name in found]
 
 
-def _told(series: Sequence[Level], dropped: Iterable[Dropped], marks: dict[str, datetime | None]) -> Steps:
+def _told(series: Sequence[Level], gone: Iterable[Dropped], marks: dict[str, datetime | None]) -> Steps:
     """What retention did, or would do, in the order in which it is done."""
     by_name = {level.name: level for level in series}
-    for one in dropped:
+    for one in gone:
         level, mark = by_name[one.dataset], marks[one.dataset]
         for refresh in one.refreshed:
             yield Action("refresh", refresh.dataset, "what changed meanwhile", rows=refresh.rows)

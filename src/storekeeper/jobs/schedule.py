@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -29,7 +30,14 @@ UPKEEP: tuple[Job, ...] = (
         "partitions",
         "storekeeper.jobs.partitions:run",
         Every(hours(6), at=minutes(10)),
-        "makes the chunks that the coming rows of every series will need",
+        "makes the chunks and partitions that the coming rows of every series and table will need",
+        missed="one",
+    ),
+    Job(
+        "views",
+        "storekeeper.jobs.views:run",
+        Every(minutes(15)),
+        "refreshes the materialized views, while their readers go on",
         missed="one",
     ),
     Job(
@@ -51,7 +59,7 @@ UPKEEP: tuple[Job, ...] = (
         "retention",
         "storekeeper.jobs.retention:run",
         Every(days(1), at=hours(4)),
-        "drops chunks that are old enough, after every rollup was refreshed and verified to hold them",
+        "drops partitions that are old enough, and chunks after every rollup was refreshed and verified to hold them",
         destructive=True,
         missed="one",
     ),
@@ -59,10 +67,18 @@ UPKEEP: tuple[Job, ...] = (
 
 
 def jobs_of(catalog: Catalog) -> tuple[Job, ...]:
-    """The jobs of an installation: the upkeep, and a backup of each store, as its policy says or else by hand."""
+    """The jobs of an installation: the upkeep, and a backup of each store, as its policy says or else by hand.
+
+    The views are refreshed as often as the one of them that needs it most.
+    """
     policies = {policy.store: policy for policy in catalog.backup_policies}
+    shortest = min((view.every for view in catalog.views), key=lambda every: every.duration, default=None)
+    upkeep = (
+        replace(job, schedule=Every(shortest)) if job.name == "views" and shortest is not None else job
+        for job in UPKEEP
+    )
     return (
-        *UPKEEP,
+        *upkeep,
         _backup("postgres", policies.get("postgres")),
         _backup("timescale", policies.get("timescale")),
         _backup("mongo", policies.get("mongo")),

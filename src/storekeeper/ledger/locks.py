@@ -19,6 +19,11 @@ class Lock:
     namespace: int
     key: int
 
+    def at_once(self) -> sa.Select[Any]:
+        """True, and the lock held until the transaction ends; or false, without waiting, where another holds it."""
+        function = sa.func.pg_try_advisory_xact_lock
+        return sa.select(function(sa.cast(self.namespace, sa.Integer), sa.cast(self.key, sa.Integer)))
+
     def in_transaction(self, *, shared: bool = False) -> sa.Select[Any]:
         """Waits for the lock (no longer than lock_timeout) and holds it until the transaction ends."""
         function = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
@@ -58,6 +63,11 @@ def chunks_lock(dataset: str) -> Lock:
     return _lock("chunks", dataset)
 
 
+def partitions_lock(table: str) -> Lock:
+    """Held while partitions of a relational table are made or dropped, so that two never make the same one."""
+    return _lock("partitions", table)
+
+
 def refresh_lock(dataset: str) -> Lock:
     """Held while a window of a rollup is made anew: one refresh at a time."""
     return _lock("refresh", dataset)
@@ -71,3 +81,8 @@ def series_lock(dataset: str) -> Lock:
     watermark would never be raised.
     """
     return _lock("series", dataset)
+
+
+def file_lock(dataset: str, digest: str) -> Lock:
+    """Held while a file of this content is ingested into a dataset."""
+    return _lock("file", f"{dataset}/{digest}")

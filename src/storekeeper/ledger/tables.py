@@ -58,6 +58,34 @@ applied_catalogues = sa.Table(
     sa.Column("applied_at", _TIME, nullable=False, server_default=_NOW),
 )
 
+
+def _ingested(name: str, metadata: sa.MetaData) -> sa.Table:
+    """One row a file whose rows were taken, committed with them.
+
+    `digest` is of the unpacked content, `packed_digest` of the file as it lay (null where it came through a pipe):
+    sha256, hexadecimal.
+    """
+    table = sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("dataset", sa.Text, nullable=False),
+        sa.Column("file", sa.Text, nullable=False),
+        sa.Column("digest", sa.CHAR(64), nullable=False),
+        sa.Column("packed_digest", sa.CHAR(64)),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("rejected", sa.BigInteger, nullable=False),
+        sa.Column("ingested_at", _TIME, nullable=False, server_default=_NOW),
+    )
+    sa.Index(f"idx_{name}_digest", table.c.dataset, table.c.digest)
+    sa.Index(f"idx_{name}_packed_digest", table.c.dataset, table.c.packed_digest)
+    return table
+
+
+#: Of relational tables and of collections; of hypertables.
+ingested_files = _ingested("ingested_files", POSTGRES)
+ingested_series_files = _ingested("ingested_series_files", TIMESCALE)
+
 #: One row a dataset. Below `dropped_before` its rows are gone (null: it never dropped any); later ones that are older
 #: are refused, or kept outside the rollups. `rolled_up`: a rollup is made of it, so its changes are noted.
 watermarks = sa.Table(

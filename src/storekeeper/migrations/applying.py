@@ -19,6 +19,7 @@ from storekeeper.migrations.engines import engine_of, record_engine
 from storekeeper.migrations.environment import downgrade, recorded_revisions, upgrade
 from storekeeper.migrations.history import PLATFORM, History, SqlStore
 from storekeeper.migrations.lifecycles import late_rows_on, late_rows_steps, set_late_rows
+from storekeeper.migrations.partitions import lacking, make_lacking, partitions_on
 from storekeeper.migrations.recorded import catalogue_on
 from storekeeper.migrations.steps import Applied, Plan, Step
 from storekeeper.platform import Platform
@@ -151,6 +152,7 @@ def _todo(platform: Platform, stores: list[_Sql], prune: bool) -> list[_Todo]:
     postgres = stores[0]
     todo = [item for sql in stores for item in _revisions(sql)]
     todo += [_Todo(step, None) for sql in stores for step in _without_revisions(platform, sql)]
+    todo += list(_partitions(platform, postgres))
     todo += list(_lifecycles(platform, stores[1]))
     todo += [_of_documents(platform, change) for change in _changes(platform, prune)]
     return todo + list(_record(platform, postgres))
@@ -203,6 +205,18 @@ def _retried(sql: _Sql, script: Script, run: Callable[[], None]) -> None:
                 raise
             sql.connection.rollback()
             time.sleep(PAUSE_SECONDS)
+
+
+def _partitions(platform: Platform, postgres: _Sql) -> Iterator[_Todo]:
+    """Of tables that are there, or that pending revisions make."""
+    recorded = postgres.recorded()
+    lifecycles = platform.catalog.lifecycles
+    actual = partitions_on(postgres.connection, lifecycles)
+    postgres.connection.rollback()
+    coming = {domain.name for domain in platform.catalog.domains if postgres.history.pending(domain.name, recorded)}
+    to_be = [life for life in lifecycles if life.name in actual or life.table.schema in coming]
+    for table in lacking(to_be, actual, platform.clock.now()):
+        yield _Todo(table.step, partial(make_lacking, postgres.connection, table))
 
 
 def _lifecycles(platform: Platform, timescale: _Sql) -> Iterator[_Todo]:

@@ -1,4 +1,7 @@
-"""Where tables differ from their declarations although every revision was applied: Alembic's own comparison."""
+"""Where tables and views differ from their declarations although every revision was applied.
+
+Tables by Alembic's own comparison; what that leaves out, how they are partitioned and materialized views, beside it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from storekeeper.catalog import Catalog
+from storekeeper.catalog import Catalog, MaterializedView
 from storekeeper.ledger import tables as ledger
 from storekeeper.migrations.connection import connected
 from storekeeper.migrations.environment import version_table
 from storekeeper.migrations.history import SqlStore
 from storekeeper.platform import Platform
+from storekeeper.timescale.quoting import column_type, qualified
 
 
 def drift(platform: Platform) -> tuple[str, ...]:
-    """What Alembic's comparison would change in either SQL store: one line each, nothing where all is as declared.
+    """What would have to change in either SQL store: one line each, nothing where all is as declared.
 
     Tables that nobody declared, in the schemas of the catalogue's domains, are among it.
     """
@@ -25,20 +29,23 @@ def drift(platform: Platform) -> tuple[str, ...]:
     for store in ("postgres", "timescale"):
         with connected(platform, store) as connection:
             found += [f"{store}: {line}" for line in differences(connection, store, platform.catalog)]
+            if store == "postgres":
+                found += [f"{store}: {line}" for line in beside_alembic(connection, platform.catalog)]
     return tuple(found)
 
 
 def differences(connection: sa.Connection, store: SqlStore, catalog: Catalog) -> list[str]:
     """What Alembic's comparison would change in this store, one line each."""
     schemas = {ledger.SCHEMA, *(domain.name for domain in catalog.domains)}
-    known = _known(catalog) | _partitions(connection)
+    declared = _declared(store, catalog)
+    # both stores may be one database: what the other one declares is no stranger here, and neither is a partition
+    own = {(table.schema, table.name) for table in declared.tables.values()}
+    passed_over = (_known(catalog) - own) | _partitions(connection)
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
-        return kind != "schema" or name in schemas
-
-    def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-        # both stores may be one database: what the other one declares is no stranger here
-        return not (kind == "table" and reflected and compare_to is None and (item.schema, name) in known)
+        if kind == "schema":
+            return name in schemas
+        return kind != "table" or (parents["schema_name"], name) not in passed_over
 
     context = MigrationContext.configure(
         connection,
@@ -47,12 +54,56 @@ def differences(connection: sa.Connection, store: SqlStore, catalog: Catalog) ->
             "compare_server_default": True,
             "include_schemas": True,
             "include_name": include_name,
-            "include_object": include_object,
         },
     )
-    changes = compare_metadata(context, _declared(store, catalog))
+    changes = compare_metadata(context, declared)
     # changes of one column come as a list of their own
     return [_line(part) for change in changes for part in (change if isinstance(change, list) else [change])]
+
+
+def beside_alembic(connection: sa.Connection, catalog: Catalog) -> list[str]:
+    """What its comparison does not see: tables that are partitioned otherwise, and materialized views."""
+    lines = []
+    key = sa.text("SELECT pg_get_partkeydef(to_regclass(:table)), format('RANGE (%I)', CAST(:column AS text))")
+    for lifecycle in catalog.lifecycles:
+        if lifecycle.partition is not None:
+            names = {"table": _qualified(lifecycle.table), "column": lifecycle.partition.column}
+            actual, wanted = connection.execute(key, names).one()
+            if actual != wanted:
+                lines.append(f"repartition {lifecycle.name} by {wanted}, not {actual or 'at all'}")
+    for view in catalog.views:
+        lines += _view(connection, view)
+    return lines
+
+
+def _view(connection: sa.Connection, view: MaterializedView) -> list[str]:
+    """Where a view has not the declared columns, in this order, or lacks a declared index."""
+    found = sa.text("SELECT true FROM pg_catalog.pg_class WHERE oid = to_regclass(:view) AND relkind = 'm'")
+    if not connection.scalar(found, {"view": _qualified(view.table)}):
+        return [f"add_view {view.name}"]
+    inspector = sa.inspect(connection)
+    shape = [(column["name"], column_type(column["type"])) for column in inspector.get_columns(*_name(view.table))]
+    wanted = [(column.name, column_type(column.type)) for column in view.table.columns]
+    lines = [] if shape == wanted else [f"modify_view {view.name} {shape} → {wanted}"]
+    indexes = {
+        (index["name"], tuple(index["column_names"]), index["unique"])
+        for index in inspector.get_indexes(*_name(view.table))
+    }
+    lines += [
+        f"add_index {view.name}.{index.name}"
+        for index in sorted(view.table.indexes, key=lambda index: str(index.name))
+        if (index.name, tuple(column.name for column in index.columns), bool(index.unique)) not in indexes
+    ]
+    return lines
+
+
+def _name(table: sa.Table) -> tuple[str, str | None]:
+    return table.name, table.schema
+
+
+def _qualified(table: sa.Table) -> str:
+    assert table.schema is not None, "a table belongs to a domain's schema"
+    return qualified(table.schema, table.name)
 
 
 def _line(change: tuple[Any, ...]) -> str:

@@ -12,6 +12,7 @@ Action = Literal[
     "upgrade",
     "downgrade",
     "choose engine",
+    "make partitions",
     "set late rows",
     "create collection",
     "set validator",

@@ -93,7 +93,7 @@ def test_rows_go_by_age_but_never_before_they_must_be_kept(shop: Platform) -> No
 
 
 def test_partitions_and_tables_without_a_rule_are_left_alone() -> None:
-    monthly = TableLifecycle(tokens, partition=Monthly("made_at"), drop_after=days(90), expires="expires_at")
+    monthly = TableLifecycle(visits, partition=Monthly("at"), drop_after=days(90), expires="at")
     assert outlived(monthly, NOW) is None
     assert outlived(TableLifecycle(tokens, keep_at_least=years(7)), NOW) is None
     # without a `since` column nobody knows how old a row is

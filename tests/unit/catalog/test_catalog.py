@@ -20,6 +20,7 @@ from storekeeper.catalog import (
     Domain,
     Hypertable,
     Keyspace,
+    MaterializedView,
     RateLimit,
     Rollup,
     TableLifecycle,
@@ -46,6 +47,17 @@ def ticks(schema: str = "lab", *, unique: bool = True, zone: bool = True) -> sa.
     )
     sa.Index("idx_ticks", table.c.symbol, table.c.time.desc(), unique=unique)
     return table
+
+
+def latest(key: Any, where: str | None = None) -> sa.Table:
+    """A view's columns, and a unique index of them."""
+    return sa.Table(
+        "latest",
+        sa.MetaData(schema="lab"),
+        sa.Column("symbol", sa.String),
+        sa.Column("price", sa.Numeric),
+        sa.Index("idx_latest", key, unique=True, postgresql_where=None if where is None else sa.text(where)),
+    )
 
 
 def series(table: sa.Table | None = None, **changes: Any) -> Hypertable:
@@ -81,6 +93,10 @@ LAB = Domain("lab", hypertables=(series(rollups=(bars("ticks_5min", minutes(5)),
         (lambda: RateLimit(Keyspace("k:{a}", kind="string"), limit=0, window=seconds(1)), "at least one"),
         (lambda: TableLifecycle(ticks(), expires="gone_at"), "no column 'gone_at'"),
         (lambda: TableLifecycle(ticks(), drop_after=days(1)), "name a `since` column"),
+        (lambda: MaterializedView(ticks(unique=False), every=minutes(15)), "needs a unique index of whole columns"),
+        (lambda: MaterializedView(latest("symbol", where="price > 1"), every=minutes(15)), "of whole columns"),
+        (lambda: MaterializedView(latest(sa.text("lower(symbol)")), every=minutes(15)), "of whole columns"),
+        (lambda: MaterializedView(latest("symbol"), every=months(1)), "at fixed lengths"),
         (lambda: BackupPolicy("mongo", full=days(1), keep=days(30), incremental=hours(6)), "only PostgreSQL"),
     ],
 )
@@ -95,6 +111,16 @@ def test_two_domains_may_not_declare_one_thing() -> None:
     shared = Keyspace("k:{a}", kind="set")
     with pytest.raises(DeclarationError, match=r"declared twice: k:\{a\}"):
         Catalog((Domain("one", keyspaces=(shared,)), Domain("two", keyspaces=(shared,))))
+
+
+def test_a_view_is_a_dataset_of_its_domain() -> None:
+    view = MaterializedView(latest("symbol"), every=minutes(15))
+    assert Catalog((Domain("lab", views=(view,)),)).views == (view,)
+    assert MaterializedView(ticks(), every=hours(1)).name == "lab.ticks", "descending columns are whole too"
+    with pytest.raises(DeclarationError, match=r"declared twice: lab\.latest"):
+        Catalog((Domain("lab", views=(view, view)),))
+    with pytest.raises(DeclarationError, match="is in schema lab, not other"):
+        Catalog((Domain("other", views=(view,)),))
 
 
 def test_a_table_is_in_its_domains_schema() -> None:
@@ -157,6 +183,8 @@ def test_every_change_of_a_declaration_changes_the_digest() -> None:
         catalog(hypertables=(series(wider),)).digest(),
         catalog(hypertables=(series(indexed),)).digest(),
         catalog(collections=(replace(LINES, drop_after=days(2)),)).digest(),
+        catalog(views=(MaterializedView(latest("symbol"), every=minutes(15)),)).digest(),
+        catalog(views=(MaterializedView(latest("symbol"), every=minutes(30)),)).digest(),
         catalog(keyspaces=(Keyspace("k:{a}", kind="set"),)).digest(),
         Catalog((LAB,), version="2").digest(),
         Catalog((LAB,), backups=(BackupPolicy("redis", full=hours(1), keep=days(7)),)).digest(),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import RelationshipDirection
 
-from storekeeper import BackupPolicy, Span, days, hours, minutes, weeks, years
+from storekeeper import BackupPolicy, Monthly, Span, TableLifecycle, Yearly, days, hours, minutes, weeks, years
 from storekeeper.domains import CATALOG
 from storekeeper.domains.invest import DOMAIN
-from storekeeper.domains.invest.documents import LOGS, SystemLog
+from storekeeper.domains.invest.documents import LOGS, AnalyticsEvent, MlResult, SystemLog
+from storekeeper.domains.invest.entities import Base
+from storekeeper.jobs import Every, jobs_of
+from storekeeper.stores.mongo.documents import to_documents
 
 LINE = {"timestamp": "2014-05-07T13:31:00Z", "service": "market", "message": "feed is back"}
 
@@ -80,8 +85,133 @@ def test_backups_as_the_contract_has_them() -> None:
     }
 
 
-def test_expired_sessions_are_cleaned_up() -> None:
-    assert [(life.name, life.expires) for life in CATALOG.lifecycles] == [("invest.sessions", "expires_at")]
+def test_the_life_of_each_table() -> None:
+    sessions, transactions, insights, activity = CATALOG.lifecycles
+    assert sessions == TableLifecycle(Base.metadata.tables["invest.sessions"], expires="expires_at")
+    assert transactions == TableLifecycle(
+        Base.metadata.tables["invest.transactions"],
+        partition=Yearly("transaction_date", ahead=1),
+        keep_at_least=years(7),
+    )
+    assert insights == TableLifecycle(
+        Base.metadata.tables["invest.ai_insights"], since="created_at", drop_after=days(30), expires="expires_at"
+    )
+    assert activity == TableLifecycle(
+        Base.metadata.tables["invest.user_activity_log"],
+        partition=Monthly("created_at", ahead=3),
+        drop_after=days(90),
+    )
+
+
+def test_every_foreign_key_is_a_relationship_both_ways() -> None:
+    found = set()
+    for mapper in Base.registry.mappers:
+        for relation in mapper.relationships:
+            other = relation.mapper.relationships[str(relation.back_populates)]
+            assert (other.mapper, other.back_populates) == (mapper, relation.key)
+            if relation.direction is RelationshipDirection.MANYTOONE:
+                found |= set(relation.local_columns)
+            else:
+                assert relation.passive_deletes == "all", "what becomes of them, the server decides"
+    assert found == {key.parent for table in DOMAIN.tables for key in table.foreign_keys}
+
+
+def test_what_portfolios_are_worth_is_refreshed_every_quarter_of_an_hour() -> None:
+    (view,) = CATALOG.views
+    assert (view.name, view.every) == ("invest.portfolio_summary", minutes(15))
+    (job,) = [job for job in jobs_of(CATALOG) if job.name == "views"]
+    assert job.schedule == Every(minutes(15))
+
+
+def test_events_and_results_are_kept_as_the_contract_says() -> None:
+    assert {c.name: (c.time, c.drop_after, [index.name for index in c.indexes]) for _, c in CATALOG.collections} == {
+        "logs": (
+            "timestamp",
+            days(30),
+            ["timestamp_-1", "service_1_timestamp_-1", "level_1_timestamp_-1", "userId_1_timestamp_-1"],
+        ),
+        "analytics": ("timestamp", days(90), ["eventType_1_timestamp_-1", "userId_1_timestamp_-1"]),
+        "ml_results": ("timestamp", days(180), ["symbol_1_timestamp_-1", "modelName_1_modelVersion_1"]),
+    }
+
+
+EVENT = {
+    "eventType": "page_view",
+    "userId": str(UUID(int=1)),
+    "sessionId": str(UUID(int=2)),
+    "timestamp": "2025-10-14T08:00:00Z",
+    "properties": {"page": "/portfolio", "action": "open", "symbol": "AAPL", "elapsedMs": 12, "filter": {"sector": 3}},
+    "context": {"userAgent": "x", "ip": "2001:db8::1", "referrer": "/", "deviceType": "mobile", "screen": "1x1"},
+}
+RESULT = {
+    "modelName": "lstm",
+    "modelVersion": "1.2",
+    "symbol": "AAPL",
+    "timestamp": "2025-10-14T08:00:00Z",
+    "prediction": {
+        "targetPrice": Decimal("251.125"),
+        "confidence": 0.83,
+        "horizon": "7d",
+        "range": {"low": Decimal("240.5"), "high": Decimal("260.0"), "mid": Decimal(250)},
+        "method": "beam",
+    },
+    "features": {"rsi": 61.5, "window": [1, 2]},
+    "accuracy": 0.91,
+}
+
+
+@pytest.mark.parametrize(("model", "given"), [(AnalyticsEvent, EVENT), (MlResult, RESULT)])
+def test_a_document_is_stored_as_it_came_with_what_nobody_declared(
+    model: type[BaseModel], given: dict[str, Any]
+) -> None:
+    (stored,) = to_documents([given], model, target="invest.x")
+    plain = {name: str(value) if isinstance(value, UUID) else value for name, value in stored.items()}
+    assert plain == {**given, "timestamp": datetime(2025, 10, 14, 8, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(
+    ("model", "smallest"),
+    [
+        (AnalyticsEvent, {"eventType": "x", "timestamp": "2025-10-14T08:00:00Z"}),
+        (
+            MlResult,
+            {
+                **{name: RESULT[name] for name in ("modelName", "modelVersion", "symbol", "timestamp")},
+                "prediction": {"targetPrice": "251.1", "confidence": 1},
+            },
+        ),
+    ],
+)
+def test_what_need_not_be_known(model: type[BaseModel], smallest: dict[str, Any]) -> None:
+    model.model_validate(smallest)
+    for name in smallest:
+        with pytest.raises(ValidationError):
+            model.model_validate({key: value for key, value in smallest.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "wrong"),
+    [
+        (AnalyticsEvent, EVENT, {"eventType": ""}),
+        (AnalyticsEvent, EVENT, {"userId": "ada"}),
+        (AnalyticsEvent, EVENT, {"timestamp": "2025-10-14T08:00:00"}),
+        (AnalyticsEvent, EVENT, {"properties": {"page": 7}}),
+        (AnalyticsEvent, EVENT, {"context": "mobile"}),
+        (AnalyticsEvent, EVENT, {"more": 1}),
+        (MlResult, RESULT, {"symbol": "x" * 33}),
+        (MlResult, RESULT, {"prediction": {"targetPrice": "high", "confidence": 1}}),
+        (MlResult, RESULT, {"prediction": {"targetPrice": "NaN", "confidence": 1}}),
+        (MlResult, RESULT, {"prediction": {"targetPrice": 1, "confidence": 1, "range": {"low": 1}}}),
+        (MlResult, RESULT, {"features": [1]}),
+        (MlResult, RESULT, {"accuracy": float("nan")}),
+        (MlResult, RESULT, {"more": 1}),
+    ],
+)
+def test_what_is_no_such_document_is_refused(
+    model: type[BaseModel], given: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        model.model_validate({**given, **wrong})
 
 
 def test_log_lines_are_stored_under_the_contracts_names() -> None:

@@ -130,7 +130,7 @@ def test_what_takes_away_for_good_is_marked_destructive() -> None:
 def test_an_unknown_job_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DeclarationError, match=r"known: rollups$"):
         job_named("rollup", UPKEEP)
-    with pytest.raises(DeclarationError, match=r"known: rollups, partitions, cleanup, compression, retention$"):
+    with pytest.raises(DeclarationError, match=r"known: rollups, partitions, views, cleanup, compression, retention$"):
         job_named("xyz", UPKEEP)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storekeeper import Domain, TableLifecycle
-from storekeeper.domains.invest import documents, keys, series
+from storekeeper import Domain, Monthly, TableLifecycle, Yearly, days, years
+from storekeeper.domains.invest import documents, keys, series, views
 from storekeeper.domains.invest.entities import Base
 
 TABLES = Base.metadata.tables
@@ -15,10 +15,22 @@ DOMAIN = Domain(
         TABLES["invest.sessions"],
         TABLES["invest.portfolios"],
         TABLES["invest.portfolio_assets"],
+        TABLES["invest.transactions"],
+        TABLES["invest.watchlists"],
+        TABLES["invest.watchlist_items"],
+        TABLES["invest.price_alerts"],
+        TABLES["invest.ai_insights"],
+        TABLES["invest.user_activity_log"],
     ),
-    lifecycles=(TableLifecycle(TABLES["invest.sessions"], expires="expires_at"),),
+    lifecycles=(
+        TableLifecycle(TABLES["invest.sessions"], expires="expires_at"),
+        TableLifecycle(TABLES["invest.transactions"], partition=Yearly("transaction_date"), keep_at_least=years(7)),
+        TableLifecycle(TABLES["invest.ai_insights"], since="created_at", drop_after=days(30), expires="expires_at"),
+        TableLifecycle(TABLES["invest.user_activity_log"], partition=Monthly("created_at"), drop_after=days(90)),
+    ),
+    views=(views.PORTFOLIO_SUMMARY,),
     hypertables=(series.STOCK_PRICES, series.INTRADAY_PRICES, series.PORTFOLIO_SNAPSHOTS, series.MARKET_INDICES),
-    collections=(documents.LOGS,),
+    collections=(documents.LOGS, documents.ANALYTICS, documents.ML_RESULTS),
     keyspaces=(keys.SESSION, keys.QUOTE, keys.PORTFOLIO, keys.RATE_LIMIT, keys.SUBSCRIPTIONS, keys.ANALYSIS),
     rate_limits=(keys.REQUESTS,),
     revisions="storekeeper.domains.invest.revisions",

@@ -20,6 +20,7 @@ from storekeeper.errors import (
     DiskFullError,
     ForeignKeyError,
     InputError,
+    KeptRowsError,
     NotMigratedError,
     NotNullError,
     NotSupportedError,
@@ -53,6 +54,7 @@ _CUT = "make it shorter, or give the transaction a longer timeout"
 #: The longest prefix of the SQLSTATE that is listed wins: the code itself, else its class of two characters.
 MEANINGS: Final[dict[str, Meaning]] = {
     "SK001": Meaning(BelowWatermarkError, "rows this old have been dropped by retention: restore a backup to see them"),
+    "SK003": Meaning(KeptRowsError),  # the hint is the trigger's: it knows how long
     "08": Meaning(UnavailableError, _LATER),
     "0A": Meaning(NotSupportedError),
     "22": Meaning(InputError),

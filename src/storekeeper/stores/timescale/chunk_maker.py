@@ -13,8 +13,9 @@ from storekeeper.catalog import Range
 from storekeeper.errors import BelowWatermarkError, NotMigratedError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock
+from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
-from storekeeper.stores.timescale.running import executed, inspected, patiently
+from storekeeper.stores.timescale.running import executed, inspected
 from storekeeper.timescale.chunks import missing
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level

@@ -12,8 +12,9 @@ from storekeeper.catalog import Range
 from storekeeper.errors import BelowWatermarkError, NotMigratedError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock
+from storekeeper.stores.sql.patience_async import patiently
 from storekeeper.stores.sql.pool_async import AsyncPool
-from storekeeper.stores.timescale.running_async import executed, inspected, patiently
+from storekeeper.stores.timescale.running_async import executed, inspected
 from storekeeper.timescale.chunks import missing
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level

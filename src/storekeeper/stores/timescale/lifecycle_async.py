@@ -19,9 +19,10 @@ from storekeeper.catalog import Hypertable, Range
 from storekeeper.errors import CheckError, ConflictError, NotMigratedError, NotVerifiedError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock, refresh_lock, series_lock
+from storekeeper.stores.sql.patience_async import patiently
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
-from storekeeper.stores.timescale.running_async import executed, inspected, lacks_chunk, patiently
+from storekeeper.stores.timescale.running_async import executed, inspected, lacks_chunk
 from storekeeper.stores.timescale.values import Dropped, Refreshed
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine

@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from storekeeper.errors import CheckError, ConflictError
+from storekeeper.errors import CheckError
 from storekeeper.timescale.statement import Inspection, Statement
 
 T = TypeVar("T")
-
-#: Attempts to get locks that other sessions hold for a moment.
-_ATTEMPTS: Final = 5
 
 
 def inspected(connection: Connection, inspection: Inspection[T]) -> T:
@@ -31,16 +26,6 @@ def executed(connection: Connection, statements: Iterable[Statement]) -> int:
     for statement in statements:
         rows = (connection.execute(statement.clause())).rowcount
     return rows
-
-
-def patiently(attempt: Callable[[], T]) -> T:
-    """Runs `attempt` again, with growing pauses, while others hold the locks that it wants. Raises ConflictError."""
-    for pause in range(_ATTEMPTS - 1):
-        try:
-            return attempt()
-        except ConflictError:
-            time.sleep(random.uniform(0.05, 0.2) * 2**pause)
-    return attempt()
 
 
 def lacks_chunk(error: CheckError) -> bool:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storekeeper.errors import CheckError, ConflictError
+from storekeeper.errors import CheckError
 from storekeeper.timescale.statement import Inspection, Statement
 
 T = TypeVar("T")
-
-#: Attempts to get locks that other sessions hold for a moment.
-_ATTEMPTS: Final = 5
 
 
 async def inspected(connection: AsyncConnection, inspection: Inspection[T]) -> T:
@@ -30,16 +25,6 @@ async def executed(connection: AsyncConnection, statements: Iterable[Statement])
     for statement in statements:
         rows = (await connection.execute(statement.clause())).rowcount
     return rows
-
-
-async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Runs `attempt` again, with growing pauses, while others hold the locks that it wants. Raises ConflictError."""
-    for pause in range(_ATTEMPTS - 1):
-        try:
-            return await attempt()
-        except ConflictError:
-            await asyncio.sleep(random.uniform(0.05, 0.2) * 2**pause)
-    return await attempt()
 
 
 def lacks_chunk(error: CheckError) -> bool:

@@ -50,6 +50,7 @@ from storekeeper.stores.sql.failures import meaning, of_code, sqlstate_of, trans
         ("57P02", errors.UnavailableError),
         ("57P03", errors.UnavailableError),
         ("SK001", errors.BelowWatermarkError),
+        ("SK003", errors.KeptRowsError),
         ("XX000", errors.StoreError),
     ],
 )

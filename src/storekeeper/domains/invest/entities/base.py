@@ -1,0 +1,18 @@
+"""What the entities of the invest domain share."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase
+
+from storekeeper import NAMING_CONVENTION
+
+NOW = sa.text("now()")
+NEW_ID = sa.text("gen_random_uuid()")
+TIME = sa.DateTime(timezone=True)
+
+
+class Base(DeclarativeBase):
+    """What all entities of this domain share: the schema, and the names of what is not named here."""
+
+    metadata = sa.MetaData(schema="invest", naming_convention=NAMING_CONVENTION)
