@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from bson import Binary, Decimal128
+from bson import Binary, Decimal128, ObjectId
 from pymongo.errors import WriteError
 
 from own_servers import http_server
@@ -31,7 +31,7 @@ from storekeeper.errors import (
 )
 from storekeeper.servers import RunningStack
 from storekeeper.settings import ClientPool
-from storekeeper.stores.mongo.mongo_async import AsyncMongo
+from storekeeper.stores.mongo.mongo_async import AsyncMongo, InsertedCounts
 from storekeeper.stores.mongo.wanted import WantedIndex, wanted_collection
 
 NOON = datetime(2014, 6, 1, 12, tzinfo=UTC)
@@ -67,6 +67,33 @@ def log(minute: int, **fields: Any) -> Log:
 def forecast(symbol: str, **fields: Any) -> Forecast:
     given = {"confidence": 0.5, "target": Decimal("10.25"), "side": Side.BUY, "samples": 3, **fields}
     return Forecast(symbol=symbol, made_at=NOON, **given)
+
+
+async def test_documents_whose_id_is_there_are_passed_over(mongo: AsyncMongo) -> None:
+    ids = [ObjectId() for _ in range(4)]
+    documents = {key: log(minute) for minute, key in enumerate(ids)}
+    first = {key: documents[key] for key in ids[:3]}
+    assert await mongo.insert_new("market.logs", first) == InsertedCounts(3, 0)
+    changed = {**documents, ids[0]: log(0, message="another")}
+    assert await mongo.insert_new("market.logs", changed) == InsertedCounts(1, 3)
+    assert await mongo.insert_new("market.logs", changed) == InsertedCounts(0, 4)
+    assert await mongo.insert_new("market.logs", {}) == InsertedCounts(0, 0)
+    found = await mongo.find("market.logs", start=NOON, end=NOON + HOUR, newest_first=False, with_id=True)
+    assert [document["_id"] for document in found] == ids
+    assert found[0]["message"] == "at 0"
+
+
+async def test_what_else_is_refused_of_new_documents_is_an_error(mongo: AsyncMongo) -> None:
+    await mongo.collection("market.logs").create_index("message", unique=True)
+    known = ObjectId()
+    await mongo.insert_new("market.logs", {known: log(0)})
+    with pytest.raises(UniqueError) as caught:
+        await mongo.insert_new("market.logs", {known: log(0), ObjectId(): log(0), ObjectId(): log(1)})
+    assert 1 in caught.value.rows
+    with pytest.raises(InputError, match="nothing is written"):
+        await mongo.insert_new("market.logs", {ObjectId(): log(2), ObjectId(): {"message": "no time"}})
+    found = await mongo.find("market.logs", start=NOON, end=NOON + HOUR, newest_first=False)
+    assert [document["message"] for document in found] == ["at 0", "at 1"]
 
 
 async def test_documents_come_back_newest_first_within_the_range(mongo: AsyncMongo) -> None:

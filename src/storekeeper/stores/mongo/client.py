@@ -8,7 +8,8 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
-from bson.codec_options import TypeCodec, TypeRegistry
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, TypeCodec, TypeRegistry
 from bson.decimal128 import Decimal128
 from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
@@ -35,6 +36,13 @@ class _DecimalCodec(TypeCodec):
 
     def transform_bson(self, value: Decimal128) -> Decimal:
         return value.to_decimal()
+
+
+_TYPES = TypeRegistry([_DecimalCodec()])
+#: How documents are encoded, here as in the driver.
+CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, tzinfo=UTC, uuid_representation=UuidRepresentation.STANDARD, type_registry=_TYPES
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ def client_options(url: str, defaults: ClientPool) -> ClientOptions:
             "tz_aware": True,
             "tzinfo": UTC,
             "uuidRepresentation": "standard",
-            "type_registry": TypeRegistry([_DecimalCodec()]),
+            "type_registry": _TYPES,
         },
         tuple(host if host.startswith("/") else (host, port or 27017) for host, port in parsed["nodelist"]),
         bool(parsed["username"]),

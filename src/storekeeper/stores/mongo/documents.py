@@ -7,11 +7,14 @@ from datetime import UTC, date, datetime, time
 from enum import Enum
 from typing import Any
 
+import bson
+from bson.errors import BSONError
 from pydantic import BaseModel, ValidationError
 
 from storekeeper.catalog import documents
 from storekeeper.clock import as_utc
 from storekeeper.errors import ColumnError, InputError, NaiveTimeError, ValueFitError
+from storekeeper.stores.mongo.client import CODEC
 
 #: How many bad documents an error tells of.
 _TOLD = 5
@@ -29,7 +32,7 @@ def to_documents(
     bad: list[tuple[int, str, str, type[InputError]]] = []
     for index, item in enumerate(given):
         try:
-            stored.append(_to_document(item, model))
+            stored.append(to_document(item, model))
         except ValidationError as error:
             bad.extend(
                 (index, ".".join(map(str, problem["loc"])), problem["msg"], _kind(problem["type"]))
@@ -47,6 +50,32 @@ def to_documents(
     if issubclass(kind, ValueFitError):
         raise kind(cause, operation="insert into", target=target, row=bad[0][0], column=bad[0][1])
     raise kind(cause, operation="insert into", target=target)
+
+
+def to_document(item: BaseModel | Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """One document as it is stored. Raises pydantic's ValidationError, InputError, NaiveTimeError."""
+    if isinstance(item, BaseModel):
+        if not isinstance(item, model):
+            raise InputError(f"is a {type(item).__name__}, not a {model.__name__}")
+        checked = item
+    else:
+        checked = model.model_validate(item)
+    dumped = checked.model_dump(by_alias=True, exclude_none=True)
+    return {name: _stored(value, name) for name, value in dumped.items()}
+
+
+def encoded_size(stored: Mapping[str, Any]) -> int:
+    """Bytes of a document as BSON. Raises InputError where BSON has no place for one of its values."""
+    try:
+        return len(bson.encode(stored, codec_options=CODEC))
+    except UnicodeEncodeError as error:
+        raise InputError("has a text that is no Unicode: half of a surrogate pair") from error
+    except OverflowError as error:
+        raise InputError("has an integer of more than 64 bits") from error
+    except RecursionError as error:
+        raise InputError("nests too deep") from error
+    except (BSONError, ValueError) as error:
+        raise InputError(str(error)) from error
 
 
 def to_filter(
@@ -74,17 +103,6 @@ def to_filter(
     if collection.time in wanted:
         raise InputError(f"{collection.time} is what the range is of", operation="read", target=target)
     return {**wanted, collection.time: {"$gte": lower, "$lt": upper}}
-
-
-def _to_document(item: BaseModel | Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    if isinstance(item, BaseModel):
-        if not isinstance(item, model):
-            raise InputError(f"is a {type(item).__name__}, not a {model.__name__}")
-        checked = item
-    else:
-        checked = model.model_validate(item)
-    dumped = checked.model_dump(by_alias=True, exclude_none=True)
-    return {name: _stored(value, name) for name, value in dumped.items()}
 
 
 def _stored(value: Any, field: str) -> Any:

@@ -112,6 +112,18 @@ def translated(operation: str, target: str = "") -> Iterator[None]:
         raise translate(error, operation=operation, target=target) from error
 
 
+def only_known_ids(error: BulkWriteError) -> int | None:
+    """How many documents were refused because their `_id` is there, if that is all that is wrong; else None."""
+    details: Mapping[str, Any] = error.details or {}
+    failures: Sequence[Mapping[str, Any]] = details.get("writeErrors", ())
+    if not failures or details.get("writeConcernErrors"):
+        return None
+    known = all(
+        failure["code"] in _DUPLICATE_KEY and list(failure.get("keyPattern", ())) == ["_id"] for failure in failures
+    )
+    return len(failures) if known else None
+
+
 def _of_code(code: int, details: Mapping[str, Any], operation: str, target: str) -> StorekeeperError:
     if code in _DUPLICATE_KEY or code == _VALIDATION:
         kind, reason, constraint, column = _refusal(code, details)

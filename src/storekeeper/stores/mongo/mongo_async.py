@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from bson import ObjectId
 from pydantic import BaseModel
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
 
 from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
@@ -20,6 +22,7 @@ from storekeeper.settings import ClientPool
 from storekeeper.stores.health import Health
 from storekeeper.stores.mongo.connection_async import AsyncConnection, Document
 from storekeeper.stores.mongo.documents import to_documents, to_filter
+from storekeeper.stores.mongo.failures import only_known_ids
 from storekeeper.stores.mongo.wanted import (
     WantedCollection,
     WantedIndex,
@@ -39,12 +42,21 @@ class CollectionStatistics:
     index_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class InsertedCounts:
+    """What became of documents that were given with their ids: written, or left out for they were there already."""
+
+    inserted: int
+    present: int
+
+
 class AsyncMongo:
     """Documents of the catalogue's collections, each in the database of its domain: PREFIX_DOMAIN.
 
     | call | what it does |
     | --- | --- |
     | `insert("invest.logs", documents)` | checks all by the model, then writes them; acknowledged means durable |
+    | `insert_new("invest.logs", {id: document})` | the same, of those whose id is not there yet |
     | `find("invest.logs", start=, end=, where={"level": "error"}, limit=20)` | newest first, within the range |
     | `collection("invest.logs")` | the driver's own collection |
 
@@ -101,6 +113,28 @@ class AsyncMongo:
             target = client[database_name(self._prefix, domain.name)][collection.name]
             result = await target.insert_many(stored, ordered=False)
             return len(result.inserted_ids)
+
+    async def insert_new(self, dataset: str, given: Mapping[ObjectId, BaseModel | Mapping[str, Any]]) -> InsertedCounts:
+        """Writes those documents whose `_id` is not there yet; all are checked by the model before the first is sent.
+
+        So a call that was cut off can be made again, and of two at once each writes what the other has not. A document
+        that is there is not looked at. Raises as `insert` does.
+        """
+        domain, collection = self._catalog.collection(dataset)
+        stored = to_documents(given.values(), collection.model, target=dataset)
+        if not stored:
+            return InsertedCounts(0, 0)
+        documents = [{"_id": key, **document} for key, document in zip(given, stored, strict=True)]
+        async with self._connection.operation("insert into", dataset) as client:
+            await self._require(client, domain.name, collection.name)
+            target = client[database_name(self._prefix, domain.name)][collection.name]
+            try:
+                result = await target.insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                if (present := only_known_ids(error)) is None:
+                    raise
+                return InsertedCounts(len(documents) - present, present)
+            return InsertedCounts(len(result.inserted_ids), 0)
 
     async def find(
         self,

@@ -25,6 +25,7 @@ from storekeeper.stores.sql import slow
 from storekeeper.stores.sql.holders import Holders
 from storekeeper.stores.sql.statistics import Counters, StatementTable
 from storekeeper.stores.sql.transaction import (
+    BULK,
     HAS_TRANSACTION_TIMEOUT,
     SESSION_CLOSING,
     Terms,
@@ -176,7 +177,7 @@ def listen(engine: sa.Engine, watch: Watch) -> None:
     ) -> None:
         seconds = monotonic() - connection.info.pop(_STARTED, monotonic())
         watch.statements.add(statement, seconds, cursor.rowcount)
-        if seconds > watch.slow_query:
+        if seconds > watch.slow_query and not connection.get_execution_options().get(BULK):
             note_slow(connection, statement, seconds, slow.has_parameters(parameters))
 
     @event.listens_for(engine, "handle_error")
@@ -186,7 +187,7 @@ def listen(engine: sa.Engine, watch: Watch) -> None:
             return
         seconds = monotonic() - connection.info.pop(_STARTED, monotonic())
         watch.statements.add(context.statement, seconds, 0, failed=True)
-        if seconds > watch.slow_query:
+        if seconds > watch.slow_query and not connection.get_execution_options().get(BULK):
             note_slow(connection, context.statement, seconds, slow.has_parameters(context.parameters))
 
 

@@ -13,6 +13,9 @@ from storekeeper.errors import InputError
 
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 
+#: An execution option of a connection on which long statements are expected: they are not reported as slow.
+BULK: Final = "storekeeper_bulk"
+
 #: transaction_timeout exists from here on.
 HAS_TRANSACTION_TIMEOUT: Final = 170000
 

@@ -57,9 +57,21 @@ class Appending:
         intake = to_batches(rows, hypertable.table, operation="append", target=hypertable.name, round_to=round_to)
         if not intake.table.num_rows:
             return Appended(0, 0)
-        table, ranges = chunks_of(intake.table, hypertable.time, hypertable.chunk)
-        self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
+        table, ranges = self.make_room(intake.table)
         return self.put(table, ranges, intake.rounded)
+
+    @property
+    def connection(self) -> Connection:
+        """The transaction's, for what belongs into the same one."""
+        return self._connection
+
+    def make_room(self, table: Table) -> tuple[Table, tuple[Range, ...]]:
+        """Makes the chunks that checked rows need, in transactions of their own: (the rows grouped by them, their
+        ranges), as `put` takes them. Raises BelowWatermarkError."""
+        hypertable = self._level.hypertable
+        table, ranges = chunks_of(table, hypertable.time, hypertable.chunk)
+        self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
+        return table, ranges
 
     def put(self, table: Table, ranges: Sequence[Range], rounded: Mapping[str, int]) -> Appended:
         """Writes checked rows, grouped by the chunks of these ranges, which are there."""

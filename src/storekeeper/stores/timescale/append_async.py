@@ -56,9 +56,21 @@ class AsyncAppending:
         intake = to_batches(rows, hypertable.table, operation="append", target=hypertable.name, round_to=round_to)
         if not intake.table.num_rows:
             return Appended(0, 0)
-        table, ranges = chunks_of(intake.table, hypertable.time, hypertable.chunk)
-        await self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
+        table, ranges = await self.make_room(intake.table)
         return await self.put(table, ranges, intake.rounded)
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The transaction's, for what belongs into the same one."""
+        return self._connection
+
+    async def make_room(self, table: Table) -> tuple[Table, tuple[Range, ...]]:
+        """Makes the chunks that checked rows need, in transactions of their own: (the rows grouped by them, their
+        ranges), as `put` takes them. Raises BelowWatermarkError."""
+        hypertable = self._level.hypertable
+        table, ranges = chunks_of(table, hypertable.time, hypertable.chunk)
+        await self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
+        return table, ranges
 
     async def put(self, table: Table, ranges: Sequence[Range], rounded: Mapping[str, int]) -> Appended:
         """Writes checked rows, grouped by the chunks of these ranges, which are there."""

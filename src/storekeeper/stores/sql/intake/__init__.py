@@ -36,6 +36,8 @@ __all__ = [
     "as_error",
     "cast_or_misfit",
     "check_names",
+    "check_places",
+    "conformed",
     "convert",
     "fitted",
     "kind_of",
@@ -83,7 +85,7 @@ def to_batches(
             pa.table({rule.name: pa.array([], rule.kind.arrow) for rule in rules.values() if not rule.generated})
         )
     check_names(columns.names, rules, operation=operation, target=target)
-    places = _check_places(round_to or {}, rules, operation=operation, target=target)
+    places = check_places(round_to or {}, rules, operation=operation, target=target)
     arrays: dict[str, ChunkedArray] = {}
     rounded: dict[str, int] = {}
     for rule in rules.values():
@@ -100,20 +102,24 @@ def to_batches(
     return Intake(pa.table(arrays), rounded)
 
 
+def conformed(array: Array, rule: ColumnRule, places: int | None = None) -> tuple[Array, int]:
+    """(the array as a column's kind carries it, how many of its values were rounded to `places`). Raises Misfit, also
+    where a value is missing that must be there."""
+    made, changed = fitted(array, rule.kind, places)
+    if not rule.nullable and made.null_count:
+        row = first_true(made.is_null().to_numpy(zero_copy_only=False))
+        raise Misfit(row, None, "is missing: the column is NOT NULL")
+    return made, changed
+
+
 def _column(columns: Columns, rule: ColumnRule, places: int | None) -> tuple[ChunkedArray, int]:
     """One column, piece by piece. Raises Misfit; its row counts within the column."""
     pieces: list[Array] = []
     rounded = offset = 0
     for piece in _pieces(columns, rule):
         try:
-            made, changed = fitted(
-                from_objects(piece, rule.kind, missing=columns.missing) if isinstance(piece, list) else piece,
-                rule.kind,
-                places,
-            )
-            if not rule.nullable and made.null_count:
-                row = first_true(made.is_null().to_numpy(zero_copy_only=False))
-                raise Misfit(row, None, "is missing: the column is NOT NULL")
+            given = from_objects(piece, rule.kind, missing=columns.missing) if isinstance(piece, list) else piece
+            made, changed = conformed(given, rule, places)
         except Misfit as misfit:
             misfit.row += offset
             raise
@@ -138,7 +144,7 @@ def _pieces(columns: Columns, rule: ColumnRule) -> list[Array | list[object]]:
     ]
 
 
-def _check_places(
+def check_places(
     round_to: Mapping[str, int], rules: Mapping[str, ColumnRule], *, operation: str, target: str
 ) -> Mapping[str, int]:
     for name, places in round_to.items():

@@ -29,8 +29,8 @@ def convert(array: Array, kind: Kind, *, column: str) -> Array:
 def fitted(array: Array, kind: Kind, places: int | None = None) -> tuple[Array, int]:
     """(the array as the kind's Arrow type, how many of its values were rounded to `places`). Raises Misfit."""
     array = _unpacked(array)
-    if kind.arrow is not None and array.null_count == len(array):
-        return pa.nulls(len(array), kind.arrow), 0
+    if array.null_count == len(array):  # an unbounded numeric is a decimal of any size
+        return pa.nulls(len(array), kind.arrow or pa.decimal128(1, 0)), 0
     match kind.name:
         case "numeric":
             return to_decimals(array, kind, places)

@@ -7,8 +7,8 @@ from storekeeper.stores.sql.intake.kinds import Kind
 from storekeeper.stores.sql.intake.misfit import Misfit, cast_or_misfit, first_true, first_valid, python_value
 from storekeeper.stores.sql.intake.numerics import to_decimals
 
-_TRUE = pa.array(["t", "true", "y", "yes", "on", "1"])
-_FALSE = pa.array(["f", "false", "n", "no", "off", "0"])
+_TRUE = ("t", "true", "y", "yes", "on", "1")
+_FALSE = ("f", "false", "n", "no", "off", "0")
 _WHOLE = Kind("numeric", precision=38, scale=0)
 
 
@@ -49,7 +49,8 @@ def to_booleans(array: Array) -> Array:
         row = first_valid(array)
         raise Misfit(row, python_value(array, row), f"is {array.type}, not a boolean")
     words = pc.utf8_lower(array)
-    true, false = pc.is_in(words, _TRUE), pc.is_in(words, _FALSE)
+    # the first pa.array of a process imports pandas: not by importing this
+    true, false = (pc.is_in(words, pa.array(spellings)) for spellings in (_TRUE, _FALSE))
     known = pc.or_(pc.or_(true, false), array.is_null()).to_numpy(zero_copy_only=False)
     if not known.all():
         row = first_true(~known)
