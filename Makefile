@@ -12,7 +12,8 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 
 # what `make soak AREA=…` runs
 SOAK_AREAS := real-input relational time-series documents-and-keys jobs backups
-SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/ingest tests/contracts/stores/test_copy_binary_server.py
+SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/ingest tests/contracts/stores/test_copy_binary_server.py \
+	tests/faults/test_ingest_bad_days.py
 SOAK_relational := tests/contracts/stores/test_postgres_async.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
 SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/faults/test_timescale_kill.py
 SOAK_documents-and-keys := tests/unit/stores/redis tests/unit/stores/mongo tests/faults/test_redis_bad_days.py
@@ -47,9 +48,9 @@ test-docker: .venv/.made        ## the contract suites on the official images (n
 	STOREKEEPER_TEST_DOCKER=postgres $(BIN)/python -m pytest tests/contracts tests/migration
 	STOREKEEPER_TEST_DOCKER=timescale $(BIN)/python -m pytest tests/contracts/timescale tests/migration
 
-bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead
+bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead; DATA=FOLDER of real files
 	@test -n "$(AREA)" || { echo "say which: make bench AREA=time-series"; exit 2; }
-	$(BIN)/python -m benchmarks $(AREA)
+	$(BIN)/python -m benchmarks $(AREA) $(DATA)
 
 soak: .venv/.made       ## the property and fault tests of AREA (time-series, jobs, …) in their long form
 	@test -n "$(SOAK_$(AREA))" || { echo "say which: make soak AREA=time-series (or $(SOAK_AREAS))"; exit 2; }

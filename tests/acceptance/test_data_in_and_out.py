@@ -89,9 +89,11 @@ def test_a_file_is_mapped_into_a_dataset(commands: CommandLine) -> None:
         for coin in ("BTC", "ETH")
         for minute, price in ((0, Decimal("10.150000")), (1, Decimal("10.300000")))
     ]
-    again = commands("ingest", PRICES, "one.csv", *options, *zone, "--on-conflict", "skip", "--json").json
+    assert "--again" in commands("ingest", PRICES, "one.csv", *options, *zone, "--on-conflict", "skip", code=2).err
+    skip = ("--again", "--on-conflict", "skip")
+    again = commands("ingest", PRICES, "one.csv", *options, *zone, *skip, "--json").json
     assert (again["rows"], again["inserted"], again["skipped"]) == (2, 0, 2)
-    changed = ("--set", "volume=8", *options[:-2], *zone, "--on-conflict", "update", "--json")
+    changed = (*options[:-1], "volume=8", "--again", *zone, "--on-conflict", "update", "--json")
     again = commands("ingest", PRICES, "one.csv", *changed).json
     assert (again["inserted"], again["updated"]) == (0, 2)
 
@@ -100,7 +102,9 @@ def test_rounding_is_asked_for_and_counted(commands: CommandLine) -> None:
     (commands.folder / "fine.csv").write_text(
         "time,symbol,volume,price\n2024-05-01T10:00Z,A,1,1.0000005\n2024-05-01T10:01Z,A,1,2\n"
     )
-    assert "--round price=PLACES" in commands("ingest", PRICES, "fine.csv", code=2).err
+    strict = commands("ingest", PRICES, "fine.csv", "--strict", code=2)
+    assert "line 2, column price: '1.0000005' has more decimals" in strict.err
+    assert "--round COLUMN=PLACES" in strict.err
     assert "1 value of price rounded" in commands("ingest", PRICES, "fine.csv", "--round", "price=6").out
     assert postgres(commands, f"SELECT price FROM {PRICES} ORDER BY time") == [(Decimal("1.000000"),), (Decimal(2),)]
 
@@ -151,7 +155,8 @@ def test_a_query_says_where_it_was_cut(filled: CommandLine) -> None:
     last = filled("query", PRICES, "--to", "2022-08-21", "--last", "2m", "--where", f"symbol={SYMBOL}", "--json").json
     assert [row["time"] for row in last] == ["2022-08-20T23:58:00Z", "2022-08-20T23:59:00Z"]
     none = filled("query", PRICES, *DAY, "-s", "nobody")
-    assert (none.out, none.err) == ("", "0 rows\n")
+    lie = "the dataset's rows lie from 2022-07-19 00:00 to 2022-08-22 23:59 UTC"
+    assert (none.out, none.err) == ("", f"0 rows (none with symbol=nobody at any time; {lie})\n")
 
 
 def test_a_dry_run_is_the_real_run_and_changes_nothing(filled: CommandLine) -> None:
@@ -233,7 +238,7 @@ def test_status_tells_machines_all_that_it_tells_people(filled: CommandLine) -> 
     sizes = {level["dataset"]: level for level in found["datasets"]}
     assert sizes[PRICES]["chunks"] == 35
     assert sizes["invest.stock_prices_5min"]["rollup_of"] == PRICES
-    assert [c["dataset"] for c in found["collections"]] == ["invest.logs"]
+    assert [c["dataset"] for c in found["collections"]] == ["invest.logs", "invest.analytics", "invest.ml_results"]
     jobs = {job["name"]: job for job in found["jobs"]}
     assert (jobs["rollups"]["state"], jobs["retention"]["state"]) == ("done", None)
     assert all(datetime.fromisoformat(job["next"]) > datetime.now(UTC) for job in jobs.values())

@@ -113,7 +113,7 @@ def urls_serve_other_programs(newcomer: CommandLine) -> None:
             counted = connection.execute("SELECT count(*) FROM invest.stock_prices_1h").fetchone()
             assert counted == (DAYS * 24,), "bars outlive the prices that the scheduler dropped"
     with pymongo.MongoClient[dict[str, object]](urls["mongo"]) as mongo:
-        assert mongo["storekeeper_invest"].list_collection_names() == ["logs"]
+        assert sorted(mongo["storekeeper_invest"].list_collection_names()) == ["analytics", "logs", "ml_results"]
     with redis.Redis.from_url(urls["redis"]) as client:
         assert client.ping() is True
 

@@ -1,5 +1,10 @@
-"""Ingest: files into datasets, whole or not at all.
+"""Ingest: files into datasets.
 
-csv_files.py puts csv into hypertables and tables, log_files.py raw log lines into collections. mapping.py and logs.py
-are pure: what a column comes from, what a log line says.
+ingesting.py   the way in: ingest(platform, dataset, files, options)
+options.py     what a caller may ask; mapping.py, moments.py: what a column or field comes from, and times in zones
+readers/       files of any packing as pieces of rows: csv, ndjson, parquet
+logs/          the formats of raw log lines, pure
+rows/          pieces into hypertables and tables, a transaction a file
+documents/     records into collections, each under an id that its file gives it
+rejects.py     what was not taken, and why; progress.py: how far it is, and what became of it
 """

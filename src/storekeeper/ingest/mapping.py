@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -95,6 +95,8 @@ def resolve(
     mapping: Mapping[str, Source],
     constants: Mapping[str, str],
     *,
+    version: str | None = None,
+    has: Callable[[str], bool] | None = None,
     skip_unknown: bool,
     operation: str,
     target: str,
@@ -102,9 +104,10 @@ def resolve(
     """The source of every column of the dataset that has one, for a file with this header.
 
     Columns of the same name map themselves. Without any mapping, a column of the file that the dataset does not have is
-    an error, unless `skip_unknown`; with one, what it leaves out was left out on purpose.
+    an error, unless `skip_unknown` or it is the `version`; with one, what it leaves out was left out on purpose. `has`
+    says what the file has besides its header's columns: what lies in them.
     Raises ColumnError: a header that names a column twice, an unknown column on either side, a column both mapped and
-    set.
+    set, a file of which nothing is taken.
     """
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
@@ -115,13 +118,13 @@ def resolve(
     for name in (*mapping, *constants):
         if name not in columns:
             raise ColumnError(f"no column {name}", operation=operation, target=target, hint=_close(name, columns))
-    for source in mapping.values():
-        for name in source.needs:
-            if name not in header:
-                raise ColumnError(
-                    f"the file has no column {name}", operation=operation, target=target, hint=_close(name, header)
-                )
-    unknown = [name for name in header if name not in columns]
+    needed = [name for source in mapping.values() for name in source.needs] + ([version] if version else [])
+    for name in needed:
+        if name not in header and not (has is not None and has(name)):
+            raise ColumnError(
+                f"the file has no column {name}", operation=operation, target=target, hint=_close(name, header)
+            )
+    unknown = [name for name in header if name not in columns and name != version]
     if unknown and not mapping and not skip_unknown:
         raise ColumnError(
             f"the file's column {_listed(unknown)} is none of the dataset's",
@@ -137,6 +140,13 @@ def resolve(
             found[name] = FromConstant(constants[name])
         elif name in header:
             found[name] = FromColumn(name)
+    if not any(source.needs for source in found.values()):
+        raise ColumnError(
+            "none of the file's columns is one of the dataset's",
+            operation=operation,
+            target=target,
+            hint=f"the dataset has {', '.join(columns)}; the file has {', '.join(header) or 'none'}",
+        )
     return found
 
 

@@ -30,9 +30,14 @@ def check_zone(zone: str | None) -> None:
 def to_instants(texts: Array, *, time_format: str | None, zone: str | None) -> Array:
     """The instants of these texts; as they are where neither a format nor a zone is given. Raises Misfit.
 
+    Timestamps of a typed file are instants already, or local time in `zone`.
+
     A text with an offset of its own keeps it. One without is local time in `zone`; a local time that a change of clocks
     leaves out, or has twice, is a misfit. `time_format` is strptime's.
     """
+    if not pa.types.is_string(texts.type):
+        naive = pa.types.is_timestamp(texts.type) and texts.type.tz is None
+        return _localised(texts, _to_microseconds(texts), zone) if naive and zone is not None else texts
     if time_format is not None:
         return _by_format(texts, time_format, zone)
     if zone is None:
@@ -49,6 +54,10 @@ def to_instants(texts: Array, *, time_format: str | None, zone: str | None) -> A
     return pc.coalesce(instants, _localised(local, _read_naive(local), zone))
 
 
+def _to_microseconds(naive: Array) -> Array:
+    return cast_or_misfit(naive, lambda part: pc.cast(part, _NAIVE), lambda _: "is finer than a microsecond")
+
+
 def _read_naive(texts: Array) -> Array:
     return cast_or_misfit(texts, lambda part: pc.cast(part, _NAIVE), lambda _: "is no time as ISO 8601 writes it")
 
@@ -61,10 +70,10 @@ def _by_format(texts: Array, time_format: str, zone: str | None) -> Array:
     for text in packed.dictionary.to_pylist():
         try:
             moment = datetime.strptime(text, time_format)  # noqa: DTZ007  # the zone is applied below
-        except ValueError as error:
+            read.append(moment.astimezone(UTC) if aware else moment)
+        except (ValueError, OverflowError) as error:  # an offset may lead out of the years 1 to 9999
             row = pc.index(texts, text).as_py()
             raise Misfit(row, text, f"is no time as {time_format} writes it") from error
-        read.append(moment.astimezone(UTC) if aware else moment)
     if aware:
         return pa.array(read, _INSTANT).take(packed.indices)
     naive = pa.array(read, _NAIVE).take(packed.indices)

@@ -1,18 +1,22 @@
-"""How far a file is, and what became of it."""
+"""How far files are, and what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from storekeeper.ingest.readers.piece import Reject
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Rows that the store has taken, not committed yet; bytes of the file as it lies on the disk."""
+    """Rows that the store has taken, not committed yet; bytes of the files as they lie on the disk. `bytes_total` is
+    None where nobody knows, of a pipe."""
 
     rows: int
     bytes_read: int
-    bytes_total: int
+    bytes_total: int | None
     seconds: float
 
     @property
@@ -21,8 +25,28 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class FileResult:
+    """One file: the rows that it had, how many of them were rejected, the first of these, how many for which reason (of
+    one column), and the file that holds them all (None where there is none). `unit` is what their places count."""
+
+    name: str
+    rows: int
+    rejected: int = 0
+    first: tuple[Reject, ...] = ()
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    rejects: Path | None = None
+    unit: str = "line"
+
+
+@dataclass(frozen=True, slots=True)
 class Ingested:
-    """A file that is in the store: committed, whole. `rounded` counts values by column, where rounding was allowed."""
+    """Files whose rows are in the store, committed together; or, of a dry run, would be.
+
+    `rows` counts all that the files had: `inserted` + `updated` + `skipped` + `superseded` + `rejected`. Skipped are
+    those whose key was there already and that changed nothing; superseded those of which the file has a newer version.
+    `rounded` counts values by column, where rounding was allowed; `expiring` the documents that are older than their
+    collection keeps them, `continued` the lines of a log that continue the message above them.
+    """
 
     dataset: str
     rows: int
@@ -30,7 +54,13 @@ class Ingested:
     inserted: int = 0
     updated: int = 0
     skipped: int = 0
+    superseded: int = 0
+    rejected: int = 0
+    expiring: int = 0
+    continued: int = 0
     rounded: Mapping[str, int] = field(default_factory=dict)
+    files: tuple[FileResult, ...] = ()
+    dry_run: bool = False
 
     @property
     def rows_per_second(self) -> float:

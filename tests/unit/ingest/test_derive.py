@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from storekeeper.errors import InputError
-from storekeeper.ingest.derive import derive
 from storekeeper.ingest.mapping import FromColumn, FromConstant, parse_source
 from storekeeper.ingest.moments import check_zone, to_instants
+from storekeeper.ingest.rows.derive import derive
 from storekeeper.stores.sql.intake import Kind, Misfit, kind_of
 
 PRICE = kind_of("numeric(18,6)")

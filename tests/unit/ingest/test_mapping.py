@@ -122,3 +122,9 @@ def test_columns_that_contradict(header: str, maps: list[str], sets: list[str], 
 
 def test_unknown_columns_can_be_skipped() -> None:
     assert "venue" not in resolved("time,symbol,price,volume,venue", [], skip_unknown=True)
+
+
+def test_a_file_of_which_nothing_is_taken_is_refused() -> None:
+    for constants in ({}, {"volume": "1"}):
+        with pytest.raises(ColumnError, match="none of the file's columns is one of the dataset's"):
+            resolve(("a", "b"), INTRADAY, {}, constants, skip_unknown=True, operation="ingest", target="t")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, timedelta
 
 from storekeeper import sample
 from storekeeper.cli.output import console, table
-from storekeeper.ingest.csv_files import ingest_csv
-from storekeeper.ingest.logs import parse_log
+from storekeeper.ingest.logs.calendar import Calendar
+from storekeeper.ingest.logs.kafka import KAFKA
+from storekeeper.ingest.logs.line import Line
+from storekeeper.ingest.logs.messages import Message, read_log
+from storekeeper.ingest.options import Options
+from storekeeper.ingest.rows.ingest_rows import ingest_rows
 from storekeeper.platform import Platform
 
 PRICES = ("quotes_minute", "quotes_events", "daily_bars", "index_values")
@@ -21,7 +24,7 @@ def load(platform: Platform) -> None:
     rows = []
     for name in PRICES:
         given = sample.sample(name)
-        done = ingest_csv(platform, given.dataset, sample.path(name))
+        done = ingest_rows(platform, given.dataset, [sample.path(name)], Options(strict=True))
         rows.append((given.dataset, given.origin, f"{done.rows:,}", f"{done.rows_per_second:,.0f}"))
     for name in LOGS:
         given = sample.sample(name)
@@ -39,9 +42,11 @@ def _load_log(platform: Platform, given: sample.Sample) -> tuple[int, float]:
     began = time.monotonic()
     moved = platform.clock.now() - given.last - timedelta(minutes=1)
     with sample.open_sample(given.name) as text:
-        lines = (line.rstrip("\r\n") for line in text)
-        documents = [
-            {**document, "timestamp": document["timestamp"] + moved}
-            for document in parse_log(lines, zone=ZoneInfo("UTC"), service=given.name.replace("_", "-"))
-        ]
+        lines = [Line(place, line.rstrip("\r\n"), b"") for place, line in enumerate(text, start=1)]
+    service = given.name.replace("_", "-")
+    documents = [
+        {**message.document, "service": service, "timestamp": message.document["timestamp"] + moved}
+        for message in read_log([lines], KAFKA, Calendar(UTC, None))
+        if isinstance(message, Message)
+    ]
     return platform.mongo.insert(given.dataset, documents), time.monotonic() - began

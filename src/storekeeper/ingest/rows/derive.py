@@ -1,4 +1,4 @@
-"""The columns of a dataset out of the text columns of a file: copied, put together, halved between, or constant."""
+"""The columns of a dataset out of the columns of a file: copied, put together, halved between, or constant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def derive(batch: RecordBatch, source: Source, kind: Kind, *, time_format: str |
             assert_never(source)
     if kind.name in ("text", "json", "jsonb", "bytea"):
         return texts
-    texts = _empty_is_null(texts)
+    if pa.types.is_string(texts.type):
+        texts = _empty_is_null(texts)
     if kind.name == "timestamptz":
         return to_instants(texts, time_format=time_format, zone=zone)
     return texts
@@ -42,7 +43,8 @@ def _put_together(batch: RecordBatch, literals: tuple[str, ...], columns: tuple[
         if literal:
             parts.append(pa.scalar(literal))
         if name is not None:
-            parts.append(batch.column(name))
+            column = batch.column(name)
+            parts.append(column if pa.types.is_string(column.type) else column.cast(pa.string()))
     return pc.binary_join_element_wise(*parts, "", null_handling="emit_null")
 
 
@@ -54,7 +56,7 @@ def _empty_is_null(texts: Array) -> Array:
 
 def _mid(bid: Array, ask: Array) -> Array:
     """(bid + ask) / 2, exact: half of a decimal is a decimal of one place more."""
-    bid, ask = _empty_is_null(bid), _empty_is_null(ask)
+    bid, ask = (_empty_is_null(side) if pa.types.is_string(side.type) else side for side in (bid, ask))
     try:
         summed = pc.add(fitted(bid, _NARROW)[0], fitted(ask, _NARROW)[0])
         half = pa.scalar(_HALF).cast(pa.decimal128(1, 1))
