@@ -1,21 +1,27 @@
-"""`python -m benchmarks AREA`: runs the measurements of an area; exits with 1 where one is below its target."""
+"""`python -m benchmarks AREA [FOLDER]`: runs the measurements of an area; exits with 1 where one is below its target.
+
+FOLDER holds real files for the areas that can take them.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 from benchmarks.measuring import Measured, written
 
-AREAS = {"time-series": "time_series"}
+AREAS = {"real-input": "real_input", "time-series": "time_series"}
+#: Those that take a folder of files.
+WITH_FILES = {"real-input"}
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0] not in AREAS:
-        print(f"say which: {', '.join(AREAS)}", file=sys.stderr)
+    area, *folder = arguments or [""]
+    if area not in AREAS or len(folder) > (area in WITH_FILES):
+        print(f"say which: {', '.join(AREAS)}; a folder of files may follow {', '.join(WITH_FILES)}", file=sys.stderr)
         return 2
-    (area,) = arguments
-    results: list[Measured] = importlib.import_module(f"benchmarks.{AREAS[area]}").run()
+    results: list[Measured] = importlib.import_module(f"benchmarks.{AREAS[area]}").run(*map(Path, folder))
     for result in results:
         verdict = "ok" if result.reached else "LOW"
         rates = f"{result.ours:,.0f}/s against {result.theirs:,.0f}/s"
