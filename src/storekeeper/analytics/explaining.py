@@ -25,7 +25,7 @@ from storekeeper.catalog import Range
 from storekeeper.errors import InputError
 from storekeeper.ledger import series
 from storekeeper.stores.mongo.failures import translated
-from storekeeper.stores.timescale.running import inspected
+from storekeeper.stores.sql.running import inspected
 from storekeeper.timescale.bars import level_for, select_bars
 from storekeeper.timescale.chunks import aligned
 from storekeeper.timescale.levels import Level

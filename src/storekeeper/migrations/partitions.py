@@ -16,7 +16,7 @@ from storekeeper.migrations.steps import Step
 from storekeeper.stores.postgres.partition_sql import is_partitioned
 from storekeeper.stores.postgres.partitions import make_partitions, partitions_of
 from storekeeper.stores.sql.failures import translated
-from storekeeper.stores.timescale.running import inspected
+from storekeeper.stores.sql.running import inspected
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from storekeeper.stores.postgres import partition_sql
 from storekeeper.stores.postgres.partition_sql import Partition
 from storekeeper.stores.postgres.postgres import Postgres
 from storekeeper.stores.sql.patience import patiently
-from storekeeper.stores.timescale.running import executed, inspected
+from storekeeper.stores.sql.running import executed, inspected
 
 #: Partitions made in one transaction: until it ends, nobody writes to the tables that their foreign keys point at.
 _AT_ONCE: Final = 4

@@ -17,7 +17,7 @@ from storekeeper.stores.postgres import partition_sql
 from storekeeper.stores.postgres.partition_sql import Partition
 from storekeeper.stores.postgres.postgres_async import AsyncPostgres
 from storekeeper.stores.sql.patience_async import patiently
-from storekeeper.stores.timescale.running_async import executed, inspected
+from storekeeper.stores.sql.running_async import executed, inspected
 
 #: Partitions made in one transaction: until it ends, nobody writes to the tables that their foreign keys point at.
 _AT_ONCE: Final = 4

@@ -15,10 +15,10 @@ from storekeeper.errors import CheckError, InputError, UniqueError
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.intake import Rows, to_batches
 from storekeeper.stores.sql.pool import Pool
+from storekeeper.stores.sql.running import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.batches import chunks_of, each_chunk, earliest_of, encoded, latest_of
-from storekeeper.stores.timescale.chunk_maker import ChunkMaker
-from storekeeper.stores.timescale.running import executed, inspected, lacks_chunk
+from storekeeper.stores.timescale.chunk_maker import ChunkMaker, lacks_chunk
 from storekeeper.stores.timescale.values import Appended, OnConflict
 from storekeeper.timescale.incoming import copy_into, copy_staged, count_keys, empty_staged, staged, write_staged
 from storekeeper.timescale.levels import Level

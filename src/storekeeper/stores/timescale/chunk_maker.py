@@ -10,12 +10,12 @@ from typing import Final
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Range
-from storekeeper.errors import BelowWatermarkError, NotMigratedError
+from storekeeper.errors import BelowWatermarkError, CheckError, NotMigratedError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
-from storekeeper.stores.timescale.running import executed, inspected
+from storekeeper.stores.sql.running import executed, inspected
 from storekeeper.timescale.chunks import missing
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
@@ -77,6 +77,11 @@ class ChunkMaker:
             executed(connection, self._engine.make_chunks(level, needed))
         self._known[level.name] = there.union(needed)
         return list(needed)
+
+
+def lacks_chunk(error: CheckError) -> bool:
+    """Whether a row had no chunk to go to: the server calls it a check that has no name."""
+    return not error.constraint
 
 
 def _check_watermark(connection: Connection, level: Level, earliest: datetime) -> None:

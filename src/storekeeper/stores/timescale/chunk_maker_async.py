@@ -9,12 +9,12 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storekeeper.catalog import Range
-from storekeeper.errors import BelowWatermarkError, NotMigratedError
+from storekeeper.errors import BelowWatermarkError, CheckError, NotMigratedError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock
 from storekeeper.stores.sql.patience_async import patiently
 from storekeeper.stores.sql.pool_async import AsyncPool
-from storekeeper.stores.timescale.running_async import executed, inspected
+from storekeeper.stores.sql.running_async import executed, inspected
 from storekeeper.timescale.chunks import missing
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
@@ -76,6 +76,11 @@ class AsyncChunkMaker:
             await executed(connection, self._engine.make_chunks(level, needed))
         self._known[level.name] = there.union(needed)
         return list(needed)
+
+
+def lacks_chunk(error: CheckError) -> bool:
+    """Whether a row had no chunk to go to: the server calls it a check that has no name."""
+    return not error.constraint
 
 
 async def _check_watermark(connection: AsyncConnection, level: Level, earliest: datetime) -> None:

@@ -22,8 +22,8 @@ from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock, refresh_lock, series_lock
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
-from storekeeper.stores.timescale.chunk_maker import ChunkMaker
-from storekeeper.stores.timescale.running import executed, inspected, lacks_chunk
+from storekeeper.stores.sql.running import executed, inspected
+from storekeeper.stores.timescale.chunk_maker import ChunkMaker, lacks_chunk
 from storekeeper.stores.timescale.values import Dropped, Refreshed
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine

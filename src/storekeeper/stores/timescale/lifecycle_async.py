@@ -21,8 +21,8 @@ from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock, refresh_lock, series_lock
 from storekeeper.stores.sql.patience_async import patiently
 from storekeeper.stores.sql.pool_async import AsyncPool
-from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
-from storekeeper.stores.timescale.running_async import executed, inspected, lacks_chunk
+from storekeeper.stores.sql.running_async import executed, inspected
+from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker, lacks_chunk
 from storekeeper.stores.timescale.values import Dropped, Refreshed
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine

@@ -17,8 +17,8 @@ from storekeeper.ledger import series
 from storekeeper.span import Span
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.pool import Pool
+from storekeeper.stores.sql.running import inspected
 from storekeeper.stores.timescale.answers import batch_of, schema_of, table_of
-from storekeeper.stores.timescale.running import inspected
 from storekeeper.timescale.bars import bar_columns, level_for, select_bars
 from storekeeper.timescale.chunks import aligned
 from storekeeper.timescale.engine import Engine

@@ -16,8 +16,8 @@ from storekeeper.ledger import series
 from storekeeper.span import Span
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.sql.running_async import inspected
 from storekeeper.stores.timescale.answers import batch_of, schema_of, table_of
-from storekeeper.stores.timescale.running_async import inspected
 from storekeeper.timescale.bars import bar_columns, level_for, select_bars
 from storekeeper.timescale.chunks import aligned
 from storekeeper.timescale.engine import Engine

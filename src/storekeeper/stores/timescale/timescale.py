@@ -15,12 +15,12 @@ from storekeeper.stores.health import Health
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.intake import Rows
 from storekeeper.stores.sql.pool import Pool
+from storekeeper.stores.sql.running import inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.append import Appender, Appending
 from storekeeper.stores.timescale.chunk_maker import ChunkMaker
 from storekeeper.stores.timescale.lifecycle import Lifecycle
 from storekeeper.stores.timescale.read import Reader
-from storekeeper.stores.timescale.running import inspected
 from storekeeper.stores.timescale.values import Appended, Dropped, OnConflict, Refreshed, Size
 from storekeeper.timescale.chunks import Chunk
 from storekeeper.timescale.engine import Engine

@@ -14,12 +14,12 @@ from storekeeper.stores.health import Health
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.intake import Rows
 from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.sql.running_async import inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.append_async import AsyncAppender, AsyncAppending
 from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
 from storekeeper.stores.timescale.lifecycle_async import AsyncLifecycle
 from storekeeper.stores.timescale.read_async import AsyncReader
-from storekeeper.stores.timescale.running_async import inspected
 from storekeeper.stores.timescale.values import Appended, Dropped, OnConflict, Refreshed, Size
 from storekeeper.timescale.chunks import Chunk
 from storekeeper.timescale.engine import Engine

@@ -1,5 +1,5 @@
 # Generated from running_async.py by tools/unasync.py. Change that file, then run `make generate`.
-"""Runs statements and inspections of the time-series engine on a connection."""
+"""Runs what the pure SQL modules make, statements and inspections, on a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from storekeeper.errors import CheckError
 from storekeeper.timescale.statement import Inspection, Statement
 
 T = TypeVar("T")
@@ -26,8 +25,3 @@ def executed(connection: Connection, statements: Iterable[Statement]) -> int:
     for statement in statements:
         rows = (connection.execute(statement.clause())).rowcount
     return rows
-
-
-def lacks_chunk(error: CheckError) -> bool:
-    """Whether a row had no chunk to go to: the server calls it a check that has no name."""
-    return not error.constraint

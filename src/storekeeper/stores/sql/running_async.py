@@ -1,4 +1,4 @@
-"""Runs statements and inspections of the time-series engine on a connection."""
+"""Runs what the pure SQL modules make, statements and inspections, on a connection."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storekeeper.errors import CheckError
 from storekeeper.timescale.statement import Inspection, Statement
 
 T = TypeVar("T")
@@ -25,8 +24,3 @@ async def executed(connection: AsyncConnection, statements: Iterable[Statement])
     for statement in statements:
         rows = (await connection.execute(statement.clause())).rowcount
     return rows
-
-
-def lacks_chunk(error: CheckError) -> bool:
-    """Whether a row had no chunk to go to: the server calls it a check that has no name."""
-    return not error.constraint
