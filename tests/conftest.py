@@ -28,9 +28,11 @@ TEMPLATE = "storekeeper_template"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# how long an example takes says nothing on a shared machine
+settings.register_profile("unhurried", deadline=None)
 # `make soak` runs the same properties on many more inputs
 settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("STOREKEEPER_TEST_PROFILE", "default"))
+settings.load_profile(os.environ.get("STOREKEEPER_TEST_PROFILE", "unhurried"))
 
 
 def database_url(url: str, database: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from storekeeper.catalog import (
+        LOG_LEVELS as LOG_LEVELS,
         NAMING_CONVENTION as NAMING_CONVENTION,
         Aggregate as Aggregate,
         BackupPolicy as BackupPolicy,
@@ -72,6 +73,7 @@ _HOMES = {
     "FixedClock": "clock",
     "Hypertable": "catalog",
     "Keyspace": "catalog",
+    "LOG_LEVELS": "catalog",
     "MaterializedView": "catalog",
     "Measure": "catalog",
     "Monthly": "catalog",

@@ -7,6 +7,7 @@ StorekeeperError
 │   ├── InputFileError              a file that cannot be read, or is not what it should be
 │   ├── ColumnError                 a column is missing, unknown, or named twice
 │   ├── ValueFitError               a value does not fit its column (row, column)
+│   ├── AlreadyIngestedError        a file whose content was ingested before
 │   └── NaiveTimeError              a time without a zone
 ├── StoreError                      a store refused or failed
 │   ├── UnavailableError       (r)  not reachable, going down, or the connection was lost
@@ -127,6 +128,10 @@ class ValueFitError(InputError):
         super().__init__(cause, operation=operation, target=target, hint=hint)
         self.row = row
         self.column = column
+
+
+class AlreadyIngestedError(InputError):
+    """A file whose content was ingested before."""
 
 
 class NaiveTimeError(InputError):

@@ -286,6 +286,20 @@ def test_a_pipe_is_a_file_too(commands: CommandLine) -> None:
     assert stored == [(Decimal("61000.123456"), Decimal("1E-8")), (Decimal("12345678901.5"), Decimal(1000))]
 
 
+def test_a_pattern_that_comes_every_night_takes_what_is_new(commands: CommandLine) -> None:
+    row = "time,symbol,price,volume\n2024-05-0{}T10:00:00Z,BTC,61000.5,1\n"
+    (commands.folder / "day1.csv").write_text(row.format(1))
+    commands("ingest", "invest.intraday_prices", "day*.csv")
+    (commands.folder / "day2.csv").write_text(row.format(2))
+    second = commands("ingest", "invest.intraday_prices", "day*.csv")
+    assert second.out.startswith("day2.csv → invest.intraday_prices: 1 row")
+    assert "left out: ingest day1.csv into invest.intraday_prices: the same content was ingested" in second.err
+    (commands.folder / "day3.csv").write_text(row.format(2))
+    (commands.folder / "day4.csv").write_text(row.format(4))
+    fourth = commands("ingest", "invest.intraday_prices", "day*.csv", "--again", code=2)
+    assert "day4.csv → invest.intraday_prices: 1 row" in fourth.out, "a file that is all wrong does not stop the others"
+
+
 def test_files_of_one_command_are_a_whole_where_versions_decide(commands: CommandLine) -> None:
     header = "time,symbol,open,high,low,close,volume,archive\n"
     bar = "2016-01-04T00:00:00Z,A,2,3,1,{},10,{}\n"

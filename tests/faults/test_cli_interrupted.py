@@ -158,7 +158,7 @@ def test_rollups_and_retention(commands: CommandLine) -> None:
         connection.execute(f"TRUNCATE {PRICES}, invest.stock_prices_5min, invest.stock_prices_1h")
         connection.execute("DELETE FROM storekeeper.invalidations")
         connection.execute("UPDATE storekeeper.watermarks SET dropped_before = NULL")
-    commands("ingest", PRICES, sample.path("quotes_minute"))
+    commands("ingest", PRICES, sample.path("quotes_minute"), "--again")
     commands(*rollups)
     commands(*retention)
     assert contents(commands) == disturbed

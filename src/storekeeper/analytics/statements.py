@@ -48,11 +48,11 @@ def select(
     condition = condition_of(source, start, end, where)
     selected = ", ".join(f"{_read(table.columns[c.name], c)} AS {quoted(c.name)}" for c in columns)
     direction = " DESC" if newest_first else ""
-    order = ", ".join(f"{quoted(name)}{direction}" for name in order_of(source))
+    # the columns, not what is selected under their names
+    order = ", ".join(f"source.{quoted(name)}{direction}" for name in order_of(source))
     sql = f"SELECT {selected}\nFROM {_from(source)}\nWHERE {condition.sql}"
     if order:
-        # the columns, not what is selected under their names
-        sql += f"\nORDER BY {', '.join(f'source.{term}' for term in order.split(', '))}"
+        sql += f"\nORDER BY {order}"
     parameters = dict(condition.parameters)
     if limit is not None:
         sql += "\nLIMIT :row_limit"

@@ -6,6 +6,7 @@ from storekeeper.catalog.documents import Collection, DocumentIndex
 from storekeeper.catalog.domain import Domain
 from storekeeper.catalog.hypertable import Hypertable
 from storekeeper.catalog.keys import Keyspace, RateLimit
+from storekeeper.catalog.log_levels import LOG_LEVELS
 from storekeeper.catalog.naming import NAMING_CONVENTION
 from storekeeper.catalog.ranges import Range
 from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
@@ -13,6 +14,7 @@ from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
 from storekeeper.catalog.views import MaterializedView
 
 __all__ = [
+    "LOG_LEVELS",
     "NAMING_CONVENTION",
     "Aggregate",
     "BackupPolicy",

@@ -56,7 +56,9 @@ def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
 def chunk_name(table: str, chunk: Range) -> str:
     """intraday_prices_p20140507, or with a time where the chunk does not begin at midnight: …_p20140507t0600."""
     lower = chunk.lower.astimezone(UTC)
-    stamp = f"{lower:%Y%m%d}" if (lower.hour, lower.minute) == (0, 0) else f"{lower:%Y%m%dt%H%M}"
+    stamp = f"{lower.year:04}{lower:%m%d}"  # %Y pads no year
+    if (lower.hour, lower.minute) != (0, 0):
+        stamp += f"{lower:t%H%M}"
     return f"{table[: _LONGEST - len(stamp) - 2]}_p{stamp}"
 
 
@@ -69,5 +71,5 @@ def partition_name(table: str, partition: Yearly | Monthly, bounds: Range) -> st
     """transactions_2025, user_activity_log_202510, token_transactions_y2023m01."""
     lower = bounds.lower.astimezone(UTC)
     if isinstance(partition, Yearly):
-        return f"{table}_{lower:%Y}"
-    return f"{table}_{lower:y%Ym%m}" if partition.verbose else f"{table}_{lower:%Y%m}"
+        return f"{table}_{lower.year:04}"
+    return f"{table}_y{lower.year:04}m{lower:%m}" if partition.verbose else f"{table}_{lower.year:04}{lower:%m}"

@@ -13,7 +13,7 @@ import typer
 from storekeeper.cli.failing import reported
 from storekeeper.cli.options import CatalogPath, Directory, Json
 from storekeeper.cli.output import console, counted, emit_json
-from storekeeper.errors import InputError, StorekeeperError
+from storekeeper.errors import AlreadyIngestedError, InputError, StorekeeperError
 
 if TYPE_CHECKING:
     from storekeeper.ingest.progress import FileResult, Ingested, Progress
@@ -95,7 +95,7 @@ def ingest(
         from storekeeper.ingest.ingesting import ingest as ingest_sources
         from storekeeper.ingest.mapping import parse_map, parse_set
         from storekeeper.ingest.options import Options
-        from storekeeper.ingest.readers.files import meant
+        from storekeeper.ingest.readers.files import meant, name_of
 
         options = Options(
             mapping=parse_map(mapping or []),
@@ -114,7 +114,7 @@ def ingest(
             rejects=rejects,
         )
         sources = meant(files)
-        if rejects is not None and len(sources) > 1 and not rejects.is_dir():
+        if rejects is not None and len(sources) > 1 and not version and not rejects.is_dir():
             raise InputError(
                 "is one file, for the rejects of several",
                 operation="ingest",
@@ -122,10 +122,29 @@ def ingest(
                 hint="name a folder that is there",
             )
         with _opened(directory, catalog, dataset) as platform:
-            for unit in [sources] if version else [[source] for source in sources]:
-                with _in_options(), _progress(unit, shown=not as_json) as progress:
-                    done = ingest_sources(platform, dataset, unit, options, progress=progress)
+            units = [sources] if version else [[source] for source in sources]
+            failed: InputError | None = None
+            for place, unit in enumerate(units):
+                try:
+                    with _in_options(), _progress(unit, shown=not as_json) as progress:
+                        done = ingest_sources(platform, dataset, unit, options, progress=progress)
+                except AlreadyIngestedError as error:
+                    # the others of a pattern that comes every night are to go in
+                    if len(units) > 1:
+                        console(stderr=True).print(
+                            f"left out: {error.operation} {dataset}: {error.cause}", soft_wrap=True
+                        )
+                    failed = error
+                    continue
+                except StorekeeperError:
+                    rest = [name_of(source) for later in units[place + 1 :] for source in later]
+                    if rest and not as_json:
+                        console(stderr=True).print(f"not tried: {', '.join(rest)}", soft_wrap=True)
+                    raise
                 _told(done, as_json=as_json)
+                failed = _none_taken(done) or failed
+            if failed is not None and (len(units) == 1 or not isinstance(failed, AlreadyIngestedError)):
+                raise failed
 
 
 @contextmanager
@@ -201,18 +220,23 @@ def _progress(sources: Sequence[Source], *, shown: bool) -> Iterator[Callable[[P
 
 
 def _told(done: Ingested, *, as_json: bool) -> None:
-    """Says what became of the files. Raises InputError where no row of theirs could be taken."""
+    """Says what became of the files."""
     if as_json:
         emit_json(_as_json(done))
     else:
         _said(done)
+
+
+def _none_taken(done: Ingested) -> InputError | None:
+    """What is wrong where no row of theirs could be taken."""
     if done.rejected and done.rejected == done.rows:
-        raise InputError(
+        return InputError(
             f"none of {counted(done.rows, 'row')} can be taken",
             operation=f"ingest {', '.join(file.name for file in done.files)} into",
             target=done.dataset,
             hint="the reasons stand with the rejected rows; what is wrong with all of them is often the --map",
         )
+    return None
 
 
 def _said(done: Ingested) -> None:
@@ -228,7 +252,9 @@ def _said(done: Ingested) -> None:
         ("rejected", done.rejected),
     )
     told = [f"{count:,} {what}" for what, count in outcomes if count]
-    if done.dry_run or done.inserted != done.rows:
+    if not done.rows:
+        parts = ["there are no rows in it"]
+    elif done.dry_run or done.inserted != done.rows:
         parts.append(would + ", ".join(told or ["nothing written"]))
     if done.continued:
         parts.append(f"{counted(done.continued, 'line')} continued the one above")

@@ -64,10 +64,10 @@ class FromConstant:
         return ()
 
 
-Source: TypeAlias = FromColumn | FromTemplate | FromMid | FromConstant
+ColumnSource: TypeAlias = FromColumn | FromTemplate | FromMid | FromConstant
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str) -> ColumnSource:
     """The source that a SOURCE means. Raises ColumnError."""
     bare = text.strip()
     if match := _MID.fullmatch(bare):
@@ -79,7 +79,7 @@ def parse_source(text: str) -> Source:
     return FromColumn(bare)
 
 
-def parse_map(options: Iterable[str]) -> dict[str, Source]:
+def parse_map(options: Iterable[str]) -> dict[str, ColumnSource]:
     """`--map column=SOURCE` options by column. Raises ColumnError where one is no such, or names a column again."""
     return {column: parse_source(text) for column, text in _pairs(options, "map").items()}
 
@@ -92,7 +92,7 @@ def parse_set(options: Iterable[str]) -> dict[str, str]:
 def resolve(
     header: Sequence[str],
     columns: Collection[str],
-    mapping: Mapping[str, Source],
+    mapping: Mapping[str, ColumnSource],
     constants: Mapping[str, str],
     *,
     version: str | None = None,
@@ -100,7 +100,7 @@ def resolve(
     skip_unknown: bool,
     operation: str,
     target: str,
-) -> dict[str, Source]:
+) -> dict[str, ColumnSource]:
     """The source of every column of the dataset that has one, for a file with this header.
 
     Columns of the same name map themselves. Without any mapping, a column of the file that the dataset does not have is
@@ -132,7 +132,7 @@ def resolve(
             target=target,
             hint=f"the dataset has {', '.join(columns)}; map what is meant, or skip what is unknown",
         )
-    found: dict[str, Source] = {}
+    found: dict[str, ColumnSource] = {}
     for name in columns:
         if name in mapping:
             found[name] = mapping[name]

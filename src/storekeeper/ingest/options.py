@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from storekeeper.ingest.mapping import Source
+from storekeeper.ingest.mapping import ColumnSource
 
 OnConflict: TypeAlias = Literal["error", "skip", "update"]
 
@@ -31,7 +31,7 @@ class Options:
     FILE.rejects.2.csv and so on where that is there already; a file: that one, replaced.
     """
 
-    mapping: Mapping[str, Source] = field(default_factory=dict)
+    mapping: Mapping[str, ColumnSource] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
     round_to: Mapping[str, int] = field(default_factory=dict)
     skip_unknown: bool = False

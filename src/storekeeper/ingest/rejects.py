@@ -33,6 +33,7 @@ _HINTS = (
     ("more decimals", "round_to lets a column be rounded, half to even, and counts"),
     ("is there already", 'on_conflict="skip" leaves such rows out, "update" takes the new ones'),
     ("stands in an earlier row", 'on_conflict="update" takes the last row of a key, version= the greatest'),
+    ("is not UTF-8", "convert the file: iconv -f LATIN1 -t UTF-8"),
     ("has no time zone", "name the zone: zone='UTC'"),
 )
 HEADER = ("line", "column", "reason", "row")
@@ -161,10 +162,12 @@ def open_rejects(source: Source, options: Options, *, operation: str, target: st
     """Where the rejects of a file go: FILE.rejects.csv in the working directory or in the folder that the caller names,
     numbered where there is one already; or the very file that he names.
 
-    Raises InputError where that is the file which is ingested.
+    Raises InputError where that is the file which is ingested, or a device.
     """
     named = options.rejects
     replace = named is not None and not named.is_dir()
+    if named is not None and replace and named.exists() and not named.is_file():
+        raise InputError("is no regular file, to be replaced", operation="write rejects to", target=str(named))
     path = named if named is not None and replace else (named or Path()) / f"{name_of(source)}.rejects.csv"
     if replace and isinstance(source, Path) and path.exists() and source.exists() and path.samefile(source):
         raise InputError("is the file that is ingested", operation=WRITING, target=str(path))

@@ -41,7 +41,8 @@ def literal(text: str) -> str:
 
 def instant(moment: datetime) -> str:
     """A timestamptz constant in UTC, to the microsecond."""
-    return f"'{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00'"
+    text = moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")  # %Y pads no year
+    return f"'{text}+00'"
 
 
 def column_type(kind: sa.types.TypeEngine[Any]) -> str:

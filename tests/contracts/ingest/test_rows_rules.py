@@ -293,3 +293,53 @@ def test_a_check_is_said_once_for_a_table_and_its_rows(platform: Platform, write
     assert "check_price_positive" in reasons()[2]
     with pytest.raises(CheckError):
         execute(platform, "UPDATE invest.intraday_prices SET price = -1")
+
+
+def test_versions_of_rows_that_only_trying_finds(platform: Platform, write: Write) -> None:
+    """They wait in the server until the end: those that a trigger refuses are found there, the others go in."""
+    rows = [f"{n},{'trigger' if n % 5 == 0 else f'n{n}'},{n},{version}" for n in range(1, 21) for version in (1, 2)]
+    file = write("id,Name,shelf,version", *rows)
+    result = ingested(platform, THINGS, file, version="version")
+    assert counts(result) == (16, 0, 0, 20, 4)
+    rejects = rejects_of(file.with_name(f"{file.name}.rejects.csv"))
+    assert [(place, reason) for place, _, reason, _ in rejects] == [
+        (n * 2 + 1, "not this name") for n in (5, 10, 15, 20)
+    ]
+    assert stored(platform, "SELECT count(*) FROM lab.things") == [(16,)]
+
+
+def test_versions_are_numbers_with_exponents_too(platform: Platform, write: Write) -> None:
+    file = write("id,Name,version", "1,old,9.5", "1,new,1e+17", "1,less,-2E3")
+    assert counts(ingested(platform, THINGS, file, version="version")) == (1, 0, 0, 2, 0)
+    assert stored(platform, 'SELECT "Name" FROM lab.things') == [("new",)]
+
+
+@pytest.mark.parametrize("dataset", ["invest.intraday_prices", "invest.user_activity_log"])
+def test_times_that_no_chunk_holds(platform: Platform, write: Write, dataset: str) -> None:
+    """The years of calendars' ends and of typing errors: each is said, and stands in no later row's way."""
+    header, row = {
+        "invest.intraday_prices": ("time,symbol,price,volume", "{},A,1,1"),
+        "invest.user_activity_log": ("created_at,activity_type", "{},login"),
+    }[dataset]
+    years = ("0001", "9999", "9998", "0005", "0031", "2001", "0201")
+    file = write(header, *(row.format(f"{year}-06-01T00:00:00Z") for year in years))
+    result = ingested(platform, dataset, file)
+    assert counts(result) == (4, 0, 0, 0, 3)
+    assert [reject.place for reject in result.files[0].first] == [2, 3, 4]
+    assert {reject.reason for reject in result.files[0].first} == {
+        "no chunk or partition holds a time outside of the years 2 to 9997"
+    }
+    time = header.partition(",")[0]
+    found = stored(platform, f"SELECT date_part('year', {time} AT TIME ZONE 'UTC') FROM {dataset} ORDER BY 1")
+    assert found == [(5,), (31,), (201,), (2001,)]
+
+
+def test_one_content_twice_in_a_unit(platform: Platform, write: Write) -> None:
+    one = write("id,version", "1,1")
+    two = one.with_name("two.csv")
+    two.write_bytes(one.read_bytes())
+    with pytest.raises(InputError, match="has the same content as a file before it"):
+        ingested(platform, THINGS, one, two, version="version")
+    with pytest.raises(InputError, match="for the rejects of several"):
+        ingested(platform, THINGS, one, two, version="version", rejects=one.with_name("rejects.csv"))
+    assert stored(platform, "SELECT count(*) FROM lab.things") == [(0,)]

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from row_files import values
 from storekeeper.errors import ColumnError, InputError, NaiveTimeError, ValueFitError
-from storekeeper.ingest.mapping import FromColumn, FromConstant, FromMid, Source
+from storekeeper.ingest.mapping import ColumnSource, FromColumn, FromConstant, FromMid
 from storekeeper.ingest.readers.piece import Piece, Reject
 from storekeeper.ingest.rows.checking import Checker
 from storekeeper.stores.sql.intake import Misfit, conformed, rules_of
@@ -102,7 +102,7 @@ def test_times_without_a_zone_are_the_files_fault_only_in_its_first_row() -> Non
 
 
 def test_what_is_set_or_asked_wrongly_is_said_at_once() -> None:
-    sources: dict[str, Source] = {name: FromColumn(name) for name in ("time", "index_symbol", "value")}
+    sources: dict[str, ColumnSource] = {name: FromColumn(name) for name in ("time", "index_symbol", "value")}
     with pytest.raises(ValueFitError, match="what is set, column volume: 'much' is not a number"):
         checker(sources={**sources, "volume": FromConstant("much")})
     with pytest.raises(ColumnError, match="value is missing"):
@@ -122,7 +122,7 @@ def test_versions_are_texts_and_never_missing() -> None:
 
 
 def test_halves_are_exact_and_rounded_where_allowed() -> None:
-    sources: dict[str, Source] = {name: FromColumn(name) for name in ("time", "index_symbol")}
+    sources: dict[str, ColumnSource] = {name: FromColumn(name) for name in ("time", "index_symbol")}
     halved = checker(sources={**sources, "value": FromMid("bid", "ask")}, round_to={"value": 6})
     rows = [(TIME, "A", "1.000001", "1.000002"), (TIME, "A", "1", "2"), (TIME, "A", "1.000003", "1.000002")]
     checked = halved.check(piece(rows, "time index_symbol bid ask"))

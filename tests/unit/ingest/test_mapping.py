@@ -8,11 +8,11 @@ import pytest
 
 from storekeeper.errors import ColumnError
 from storekeeper.ingest.mapping import (
+    ColumnSource,
     FromColumn,
     FromConstant,
     FromMid,
     FromTemplate,
-    Source,
     parse_map,
     parse_set,
     parse_source,
@@ -34,7 +34,7 @@ INTRADAY = ("time", "symbol", "price", "volume", "bid", "ask")
         (" mid( bid close , ask ) ", FromMid("bid close", "ask")),
     ],
 )
-def test_sources(text: str, source: Source) -> None:
+def test_sources(text: str, source: ColumnSource) -> None:
     assert parse_source(text) == source
 
 
@@ -62,7 +62,7 @@ def test_options_that_say_nothing_or_twice(options: list[str]) -> None:
 
 def resolved(
     header: str, maps: list[str], sets: Sequence[str] = (), *, skip_unknown: bool = False
-) -> dict[str, Source]:
+) -> dict[str, ColumnSource]:
     return resolve(
         header.split(","),
         INTRADAY,

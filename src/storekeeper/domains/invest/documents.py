@@ -9,19 +9,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from storekeeper import Collection, DocumentIndex, days
-
-#: Levels that other loggers know, by the one of the three under which they are kept.
-LEVELS = {
-    "trace": "info",
-    "debug": "info",
-    "notice": "info",
-    "warning": "warn",
-    "critical": "error",
-    "fatal": "error",
-    "alert": "error",
-    "emergency": "error",
-}
+from storekeeper import LOG_LEVELS, Collection, DocumentIndex, days
 
 
 class _Document(BaseModel):
@@ -64,9 +52,9 @@ class SystemLog(_Document):
         level = original.lower()
         if level in ("info", "warn", "error"):
             return {**line, "level": level}
-        if level not in LEVELS:
+        if level not in LOG_LEVELS:
             return line
-        return {**line, "level": LEVELS[level], "metadata": {"level": original, **(line.get("metadata") or {})}}
+        return {**line, "level": LOG_LEVELS[level], "metadata": {"level": original, **(line.get("metadata") or {})}}
 
 
 class EventProperties(_Object):

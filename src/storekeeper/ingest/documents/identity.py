@@ -9,13 +9,13 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from storekeeper.ingest.mapping import Source
+from storekeeper.ingest.mapping import ColumnSource
 
 _MOST_SECONDS = 0xFFFFFFFF
 
 
 def seed_of(
-    dataset: str, form: str, mapping: Mapping[str, Source], constants: Mapping[str, str], *, before: int
+    dataset: str, form: str, mapping: Mapping[str, ColumnSource], constants: Mapping[str, str], *, before: int
 ) -> bytes:
     """What tells the documents of one way to read a file from those of another. `before`: how many times this content
     was ingested already; each time has documents of its own."""

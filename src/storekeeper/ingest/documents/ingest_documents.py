@@ -32,7 +32,6 @@ from storekeeper.errors import (
     StoreError,
     UnavailableError,
 )
-from storekeeper.ingest.documents.held import HeldFile
 from storekeeper.ingest.documents.identity import id_of, seed_of
 from storekeeper.ingest.documents.records import Faulty, Record, Records, open_records
 from storekeeper.ingest.documents.shape import Shape
@@ -42,6 +41,7 @@ from storekeeper.ingest.moments import check_zone
 from storekeeper.ingest.options import Options
 from storekeeper.ingest.progress import Ingested, Progress
 from storekeeper.ingest.readers.files import Kind, Source, kind_of, name_of
+from storekeeper.ingest.readers.held import HeldFile
 from storekeeper.ingest.readers.piece import Reject
 from storekeeper.ingest.rejects import Rejects, open_rejects
 from storekeeper.ingest.rows.ingest_rows import already_ingested
@@ -311,7 +311,7 @@ class _Ingest:
     # What was ingested before
 
     def _known(self, **digests: str) -> int:
-        """How many times this content was ingested. Raises InputError where it was, and may not be again."""
+        """How many times this content was ingested. Raises AlreadyIngestedError where it may not be again."""
         with self._platform.postgres.begin(operation=self._operation, target=self._dataset) as connection:
             rows = connection.execute(ledger.known(ingested_files, self._dataset, **digests)).all()
         if rows and not self._options.again:

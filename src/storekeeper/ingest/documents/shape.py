@@ -16,7 +16,7 @@ from storekeeper.errors import ColumnError
 from storekeeper.ingest.logs.calendar import Calendar
 from storekeeper.ingest.logs.line import LineError
 from storekeeper.ingest.logs.stamps import read_stamp
-from storekeeper.ingest.mapping import FromColumn, FromConstant, FromMid, FromTemplate, Source
+from storekeeper.ingest.mapping import ColumnSource, FromColumn, FromConstant, FromMid, FromTemplate
 from storekeeper.stores.mongo.schema import validator
 
 _Kind: TypeAlias = Literal["time", "json", "plain"]
@@ -34,7 +34,7 @@ class Shape:
     def __init__(
         self,
         model: type[BaseModel],
-        mapping: Mapping[str, Source],
+        mapping: Mapping[str, ColumnSource],
         constants: Mapping[str, str],
         *,
         skip_unknown: bool,
@@ -57,7 +57,7 @@ class Shape:
         both = [name for name in mapping if name in constants]
         if both:
             raise self._error(f"{both[0]!r} is both mapped and set")
-        self.sources: dict[str, Source] = {
+        self.sources: dict[str, ColumnSource] = {
             **mapping,
             **{name: FromConstant(text) for name, text in constants.items()},
         }
@@ -153,7 +153,7 @@ class Shape:
         return ColumnError(cause, operation=self._operation, target=self._target, hint=hint)
 
 
-def _value(source: Source, said: Mapping[str, Any]) -> Any:
+def _value(source: ColumnSource, said: Mapping[str, Any]) -> Any:
     match source:
         case FromColumn(name):
             return looked_up(said, name)

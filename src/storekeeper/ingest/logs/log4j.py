@@ -15,12 +15,12 @@ import re
 from datetime import UTC, timedelta, timezone
 from typing import Any
 
-from storekeeper.ingest.logs.levels import LEVELS
+from storekeeper.catalog.log_levels import LOG_LEVELS
 from storekeeper.ingest.logs.line import Beginning, Format, LineError, each
 from storekeeper.ingest.logs.stamps import made
 from storekeeper.ingest.logs.traces import text_and_trace
 
-_LEVELS = "|".join(sorted((name.upper() for name in LEVELS), key=len, reverse=True))
+_LEVELS = "|".join(sorted((name.upper() for name in LOG_LEVELS), key=len, reverse=True))
 _STAMP = re.compile(
     r"((\d{4}|\d\d)[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[,.](\d{1,9}))?)(Z| ?[+-]\d\d:?\d\d)?\s+", re.ASCII
 )

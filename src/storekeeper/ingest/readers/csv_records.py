@@ -140,7 +140,7 @@ def records(read: Callable[[int], bytes], *, block: int, longest: int) -> Iterat
 
 
 def _too_long(line: int, longest: int, opened: int | None) -> NoRecordError:
-    quote = "" if opened is None else f"; {_open_quote(opened)}"
+    quote = "" if opened is None else f"; {_open_quote(opened)} by then"
     return NoRecordError(f"the record on line {line} has more than {longest >> 20} MiB{quote}")
 
 

@@ -107,8 +107,7 @@ def _named(argument: str) -> list[Path]:
             "No such file or directory",
             hint="look at its name, and at the folder that it is looked for in",
         )
-    # Path.glob takes no pattern that begins at the root
-    found = glob.glob(argument, recursive=True)  # noqa: PTH207
+    found = glob.glob(argument, recursive=True)  # noqa: PTH207  # Path.glob takes no pattern that begins at the root
     files = [path for path in map(Path, sorted(found)) if not path.is_dir()]
     if not files:
         raise _refused(argument, "matches no file")

@@ -51,10 +51,7 @@ class Stdin:
     """The program's standard input, or any stream of bytes that stands for it. Whoever opened it closes it."""
 
     stream: BinaryIO
-
-    @property
-    def name(self) -> str:
-        return "stdin"
+    name: str = "stdin"
 
 
 class TextInput:

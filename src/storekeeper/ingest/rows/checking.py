@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from storekeeper.ingest.mapping import FromColumn, FromConstant, Source
+from storekeeper.ingest.mapping import ColumnSource, FromColumn, FromConstant
 from storekeeper.ingest.readers.piece import Piece, Reject
 from storekeeper.ingest.rows.derive import derive
 from storekeeper.stores.sql.arrow import Array, RecordBatch, Table, pa
@@ -55,7 +55,7 @@ class Checker:
     def __init__(
         self,
         table: sa.Table,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, ColumnSource],
         *,
         round_to: Mapping[str, int],
         time_format: str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from storekeeper.ingest.mapping import FromColumn, FromConstant, FromMid, FromTemplate, Source
+from storekeeper.ingest.mapping import ColumnSource, FromColumn, FromConstant, FromMid, FromTemplate
 from storekeeper.ingest.moments import to_instants
 from storekeeper.stores.sql.arrow import Array, RecordBatch, pa, pc
 from storekeeper.stores.sql.intake import Kind, Misfit, fitted
@@ -15,7 +15,7 @@ _WIDE = Kind("numeric", precision=70, scale=35)
 _HALF = "0.5"
 
 
-def derive(batch: RecordBatch, source: Source, kind: Kind, *, time_format: str | None, zone: str | None) -> Array:
+def derive(batch: RecordBatch, source: ColumnSource, kind: Kind, *, time_format: str | None, zone: str | None) -> Array:
     """One column of the dataset, of one step from its kind's type. Raises Misfit."""
     match source:
         case FromColumn(name):

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from storekeeper.errors import ConflictError, InputError, LifecycleError, StoreError
+from storekeeper.errors import AlreadyIngestedError, ConflictError, InputError, LifecycleError, StoreError
 from storekeeper.ingest.ahead import one_ahead
 from storekeeper.ingest.mapping import resolve
 from storekeeper.ingest.moments import check_zone
 from storekeeper.ingest.options import Options
 from storekeeper.ingest.progress import FileResult, Ingested, Progress
 from storekeeper.ingest.readers.files import Source, name_of, open_input
+from storekeeper.ingest.readers.held import HeldFile
 from storekeeper.ingest.readers.piece import Input
 from storekeeper.ingest.rejects import WRITING, Rejects, open_rejects
 from storekeeper.ingest.rows.checking import Checked, Checker
@@ -49,17 +50,27 @@ def ingest_rows(
     Where no row can be taken, nothing is: the result says so, and the files do not count as ingested.
 
     Raises InputError and its kinds for what is wrong with a file as a whole, or with a row where `strict`;
-    ConflictError where another process ingests the same file; DeclarationError; and the store's own errors. Nothing is
-    left then.
+    AlreadyIngestedError; ConflictError where another process ingests the same file; DeclarationError; and the store's
+    own errors. Nothing is left then but chunks or partitions that were made for rows.
     """
     operation = f"ingest {', '.join(name_of(source) for source in sources)} into"
     table_of(platform.catalog, dataset)
     check_zone(options.zone)
+    if options.rejects is not None and len(sources) > 1 and not options.rejects.is_dir():
+        raise InputError(
+            "is one file, for the rejects of several",
+            operation=operation,
+            target=str(options.rejects),
+            hint="name a folder that is there",
+        )
     with ExitStack() as stack:
-        files = [
-            _File(source, stack.enter_context(open_rejects(source, options, operation=operation, target=dataset)))
-            for source in sources
-        ]
+        files = []
+        for source in sources:
+            rejects = stack.enter_context(open_rejects(source, options, operation=operation, target=dataset))
+            # who writes into a pipe may take his time: no transaction waits for him
+            held = None if _is_file(source) else HeldFile(source, operation=operation, target=dataset)
+            given = source if held is None else stack.enter_context(held).stream()
+            files.append(_File(name_of(source), given, rejects))
         with _naming(operation), open_rows(platform, dataset, operation=operation) as rows:
             return _Ingest(dataset, options, operation, rows, progress).run(files)
 
@@ -68,6 +79,7 @@ def ingest_rows(
 class _File:
     """A file on its way in."""
 
+    name: str
     source: Source
     rejects: Rejects
     rows: int = 0
@@ -76,7 +88,7 @@ class _File:
     unit: str = "line"
 
     def result(self) -> FileResult:
-        return self.rejects.result(self.source.name, self.rows, self.unit)
+        return self.rejects.result(self.name, self.rows, self.unit)
 
 
 class _Ingest:
@@ -98,6 +110,7 @@ class _Ingest:
         self._progress = progress
         self._begun = monotonic()
         self._rounded: Counter[str] = Counter()
+        self._digests: set[str] = set()
 
     def run(self, files: Sequence[_File]) -> Ingested:
         for file in files:
@@ -193,13 +206,18 @@ class _Ingest:
 
         Nobody waits: two that wrote the same rows might wait for each other.
         """
+        if file.digest in self._digests:
+            raise InputError(
+                f"{file.name} has the same content as a file before it", operation=self._operation, target=self._dataset
+            )
+        self._digests.add(file.digest)
         self._claim(file, file.digest)
         self._refuse_known(file, digest=file.digest)
 
     def _claim(self, file: _File, digest: str) -> None:
         if not self._rows.connection.execute(file_lock(self._dataset, digest).at_once()).scalar_one():
             raise ConflictError(
-                f"{name_of(file.source)} is being ingested by somebody else right now",
+                f"{file.name} is being ingested by somebody else right now",
                 operation=self._operation,
                 target=self._dataset,
                 hint="wait for its end; then it is recognised as ingested",
@@ -215,7 +233,7 @@ class _Ingest:
             ledger.record(
                 self._rows.ledger,
                 self._dataset,
-                file=name_of(file.source),
+                file=file.name,
                 digest=file.digest,
                 packed_digest=file.packed_digest,
                 rows=file.rows,
@@ -228,9 +246,9 @@ class _Ingest:
             self._progress(Progress(file.rows, source.position, source.size, monotonic() - self._begun))
 
 
-def already_ingested(file: ledger.IngestedFile, *, operation: str, target: str) -> InputError:
+def already_ingested(file: ledger.IngestedFile, *, operation: str, target: str) -> AlreadyIngestedError:
     """What is said of a file whose content is there."""
-    return InputError(
+    return AlreadyIngestedError(
         f"the same content was ingested at {file.ingested_at:%Y-%m-%d %H:%M:%S} UTC, from {file.file}: "
         f"{file.rows - file.rejected:,} rows",
         operation=operation,
@@ -239,12 +257,20 @@ def already_ingested(file: ledger.IngestedFile, *, operation: str, target: str) 
     )
 
 
+def _is_file(source: Source) -> bool:
+    """Whether it can be read more than once. What is not there is said by who reads it."""
+    try:
+        return isinstance(source, Path) and (source.is_file() or not source.exists())
+    except OSError:
+        return True
+
+
 def _packed_digest(source: Source) -> str | None:
     """SHA-256 of the file as it lies; None of a pipe. What is wrong with the file is said by who reads it next."""
     digest = hashlib.sha256()
     try:
-        if not isinstance(source, Path) or not source.is_file():
-            return None  # what is read once can be read by one only
+        if not isinstance(source, Path):
+            return None
         with source.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)

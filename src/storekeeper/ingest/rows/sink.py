@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from copy import copy
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Protocol
 
@@ -36,8 +37,10 @@ from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import BULK
 from storekeeper.stores.timescale.append import Appending
 
-#: Rows that are found by trying, not by asking; more of them, and something else is wrong.
-_MOST_TRIED = 200
+#: Rows that are found by trying, not by asking: each takes a dozen attempts.
+_MOST_TRIED = 5_000
+#: Chunks and partitions have a beginning and an end, and so have the years that can be written.
+_FIRST_PLACED, _LAST_PLACED = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 class Rows(Protocol):
@@ -47,6 +50,8 @@ class Rows(Protocol):
     pool: Pool
     connection: sa.Connection
     ledger: sa.Table
+    #: The column whose time says to which chunk or partition a row goes; None of a table without any.
+    placed_by: str | None
 
     def watermark(self) -> datetime | None:
         """The time below which rows are refused."""
@@ -67,6 +72,7 @@ class SeriesRows:
         self.destination = Destination(hypertable.table, tuple(hypertable.natural_key), hypertable.time)
         self.pool = platform.timescale.pool
         self.connection = appending.connection
+        self.placed_by: str | None = hypertable.time
         self._platform = platform
         self._hypertable = hypertable
         self._appending = appending
@@ -96,6 +102,8 @@ class TableRows:
         self._platform = platform
         self._operation = operation
         self._lifecycle = _partitioned(platform, table)
+        partition = None if self._lifecycle is None else self._lifecycle.partition
+        self.placed_by = None if partition is None else partition.column
 
     def watermark(self) -> datetime | None:
         return None
@@ -184,7 +192,7 @@ class Sink:
         """Takes rows in. Raises InputError where they have no key, and are to go by it."""
         self._check_has_key(rows)
         rejects: list[Reject] = []
-        rows = self._without_late(rows, rejects)
+        rows = self._without_late(self._without_unplaced(rows, rejects), rejects)
         if rows.table.num_rows:
             if not self._dry_run and (self._versioned or self._on_conflict != "error"):
                 self._rows.make_room(rows.table)
@@ -202,14 +210,43 @@ class Sink:
         if self._versioned:
             self.superseded += self._stage.settle_versions()
         yield from _refused(self._stage.clashing(keys_too=self._on_conflict == "error"))
-        update = self._on_conflict == "update"
+        if self._dry_run:
+            self._count(self._foreseen())
+            return
+        try:
+            self._settle()
+        except _Refusal:
+            yield from self._tried_out(*self._stage.numbers())
+            self._settle()
+
+    def _foreseen(self) -> Merged:
         if self._on_conflict == "error":
-            done = Merged(self._stage.count()) if self._dry_run else self._stage.insert()
-        elif self._dry_run:
-            done = self._stage.foreseen(update=update)
-        else:
-            done = self._stage.merge(update=update)
+            return Merged(self._stage.count())
+        return self._stage.foreseen(update=self._on_conflict == "update")
+
+    def _settle(self) -> None:
+        """All that waits goes in. Raises _Refusal."""
+        with self._trying():
+            if self._on_conflict == "error":
+                done = self._stage.insert()
+            else:
+                done = self._stage.merge(update=self._on_conflict == "update")
         self._count(done)
+
+    def _tried_out(self, first: int, last: int) -> Iterator[tuple[int, Reject]]:
+        """Takes the rows of these numbers out of the stage that are refused for a reason that cannot be asked for."""
+        try:
+            with self._trying():
+                self._stage.try_in(first, last, update=self._on_conflict == "update")
+        except _Refusal as refusal:
+            if first == last:
+                self._count_tried(refusal)
+                for row in self._stage.take(first, refusal.reason):
+                    yield row.file, Reject(row.place, row.reason, row.text, refusal.column)
+                return
+            middle = (first + last) // 2
+            yield from self._tried_out(first, middle)
+            yield from self._tried_out(middle + 1, last)
 
     def _write(self, rows: Checked, rejects: list[Reject]) -> None:
         """All rows at once; where a rule is broken, the server is asked by which of them, and the others go in."""
@@ -237,9 +274,7 @@ class Sink:
                 self._by_halves(rows.only(places[: count // 2]), rejects)
                 self._by_halves(rows.only(places[count // 2 :]), rejects)
                 return
-            self._tried += 1
-            if self._tried > _MOST_TRIED:
-                raise refusal.error from refusal.error.__cause__  # `from refusal` would close a circle
+            self._count_tried(refusal)
             rejects.append(rows.reject(0, refusal.reason, refusal.column))
 
     def _attempt(self, rows: Checked) -> None:
@@ -247,18 +282,47 @@ class Sink:
         if self._on_conflict != "error":
             self._stage.clear()
             self._stage.add(rows)
+        with self._trying():
+            if self._on_conflict == "error":
+                self._rows.put(rows.table)
+                done = Merged(rows.table.num_rows)
+            else:
+                done = self._stage.merge(update=self._on_conflict == "update")
+        self._count(done)
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        """A savepoint, undone by a failure. Raises _Refusal where that is a row's."""
         try:
             with self._rows.connection.begin_nested():
-                if self._on_conflict == "error":
-                    self._rows.put(rows.table)
-                    done = Merged(rows.table.num_rows)
-                else:
-                    done = self._stage.merge(update=self._on_conflict == "update")
+                yield
         except StorekeeperError as error:
             if not _of_a_row(error):
                 raise
             raise _Refusal(error) from error
-        self._count(done)
+
+    def _count_tried(self, refusal: _Refusal) -> None:
+        self._tried += 1
+        if self._tried > _MOST_TRIED:
+            said = copy(refusal.error)
+            said.cause = f"more than {_MOST_TRIED:,} rows are refused one by one, such as by: {refusal.reason}"
+            raise said from refusal.error.__cause__  # `from refusal` would close a circle
+
+    def _without_unplaced(self, rows: Checked, rejects: list[Reject]) -> Checked:
+        name = self._rows.placed_by
+        if name is None or name not in rows.table.column_names or not rows.table.num_rows:
+            return rows
+        times = rows.table.column(name)
+        if not pa.types.is_timestamp(times.type):
+            return rows
+        first, last = (pa.scalar(bound, pa.timestamp("us", tz="UTC")) for bound in (_FIRST_PLACED, _LAST_PLACED))
+        fits = pc.and_(pc.greater_equal(times, first), pc.less(times, last)).fill_null(True)
+        mask = fits.to_numpy(zero_copy_only=False)
+        if mask.all():
+            return rows
+        reason = "no chunk or partition holds a time outside of the years 2 to 9997"
+        rejects += [rows.reject(int(row), reason, name) for row in np.flatnonzero(~mask)]
+        return rows.only(np.flatnonzero(mask))
 
     def _without_late(self, rows: Checked, rejects: list[Reject]) -> Checked:
         time, mark = self._rows.destination.time, self._watermark
@@ -339,6 +403,15 @@ def table_of(catalog: Catalog, dataset: str) -> sa.Table:
     tables |= {hypertable.name: hypertable.table for hypertable in catalog.hypertables}
     if dataset in tables:
         return tables[dataset]
+    for hypertable in catalog.hypertables:
+        for rollup in hypertable.rollups:
+            if dataset == f"{hypertable.table.schema}.{rollup.name}":
+                raise DeclarationError(
+                    f"is a rollup: it is made of the rows of {hypertable.name}",
+                    operation="ingest into",
+                    target=dataset,
+                    hint=f"ingest into {hypertable.name}",
+                )
     collections = [f"{domain.name}.{collection.name}" for domain, collection in catalog.collections]
     known = sorted([*tables, *collections])
     close = get_close_matches(dataset, known, n=3, cutoff=0.5)

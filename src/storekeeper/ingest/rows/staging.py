@@ -37,7 +37,7 @@ _ROW, _FILE, _PLACE = "storekeeper_row", "storekeeper_file", "storekeeper_place"
 _TEXT, _VERSION = "storekeeper_text", "storekeeper_version"
 #: Broken rows that are fetched at once: each may be as long as a line of the file.
 _PAGE = 1_000
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,4})?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,11 @@ class Stage:
         """How many rows wait."""
         return self._rows(f"SELECT count(*) FROM {_STAGE}")[0][0] if self._made else 0
 
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last number of the rows that wait; there are some."""
+        ((first, last),) = self._rows(f"SELECT min({_ROW}), max({_ROW}) FROM {_STAGE}")
+        return first, last
+
     def clear(self) -> None:
         if self._made:
             self._run(f"TRUNCATE {_STAGE}")
@@ -187,7 +192,7 @@ class Stage:
         """
         if not self._columns:
             return 0
-        ((numeric,),) = self._rows(f"SELECT bool_and({_VERSION} ~ '{_NUMBER}') FROM {_STAGE}")
+        ((numeric,),) = self._rows(f"SELECT bool_and({_VERSION} ~* '{_NUMBER}') FROM {_STAGE}")
         version = f"{_VERSION}::numeric" if numeric else f'{_VERSION} COLLATE "C"'
         ranked = (
             f"SELECT {_ROW} AS number, row_number() OVER "
@@ -239,6 +244,33 @@ class Stage:
         return Merged(
             self._run(f"INSERT INTO {self._to.quoted} ({names}) SELECT {names} FROM {_STAGE} ORDER BY {_ROW}")
         )
+
+    def try_in(self, first: int, last: int, *, update: bool) -> None:
+        """Writes the rows of these numbers, to see whether they can be, and takes them back. No two have one key."""
+        names = listed(self._columns)
+        action = ""
+        if update and self._to.key and self._others():
+            assignments = ", ".join(f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in self._others())
+            action = f"ON CONFLICT ({listed(self._to.key)}) DO UPDATE SET {assignments}"
+        elif self._to.key:
+            action = f"ON CONFLICT ({listed(self._to.key)}) DO NOTHING"
+        savepoint = self._connection.begin_nested()
+        try:
+            self._run(
+                f"INSERT INTO {self._to.quoted} ({names}) SELECT {names} FROM {_STAGE} "
+                f"WHERE {_ROW} BETWEEN :first AND :last {action}",
+                {"first": first, "last": last},
+            )
+        finally:
+            savepoint.rollback()
+
+    def take(self, number: int, reason: str) -> list[Broken]:
+        """Takes one row out of the stage."""
+        rows = self._rows(
+            f"DELETE FROM {_STAGE} WHERE {_ROW} = :number RETURNING {_ROW}, {_FILE}, {_PLACE}, {_TEXT}",
+            {"number": number},
+        )
+        return [Broken(row[0], reason, *row[1:]) for row in rows]
 
     def _first_ones(self) -> Merged:
         """Of the rows of one key the first goes in, where none is there."""

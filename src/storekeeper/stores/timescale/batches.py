@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from storekeeper.catalog import Range
 from storekeeper.catalog.ranges import range_of
+from storekeeper.errors import ValueFitError
 from storekeeper.span import ORIGIN, Span
 from storekeeper.stores.sql.arrow import Table, pa
 from storekeeper.stores.sql.copy_binary import encode
@@ -36,7 +37,12 @@ def chunks_of(table: Table, time: str, chunk: Span) -> tuple[Table, tuple[Range,
     width = (timedelta(days=1) if chunk.calendar else chunk.duration) // _MICROSECOND
     cells = (times - (ORIGIN - _EPOCH) // _MICROSECOND) // width
     different, places = np.unique(cells, return_inverse=True)
-    bounds = [range_of(ORIGIN + int(cell) * width * _MICROSECOND, chunk) for cell in different]
+    try:
+        bounds = [range_of(ORIGIN + int(cell) * width * _MICROSECOND, chunk) for cell in different]
+    except (ValueError, OverflowError) as error:
+        raise ValueFitError(
+            "a time so near to the year 1 or 9999 has no chunk", operation="append", column=time
+        ) from error
     ranges = tuple(sorted(set(bounds)))
     order = {piece: place for place, piece in enumerate(ranges)}
     numbers = np.asarray([order[piece] for piece in bounds])[places]

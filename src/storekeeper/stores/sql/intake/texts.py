@@ -57,7 +57,7 @@ def json_text(row: int, value: Any) -> str | None:
 
 def _check_json(row: int, text: str, kind: Kind) -> None:
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once if kind.name == "jsonb" else None)
     except (ValueError, RecursionError) as error:
         raise Misfit(row, text, f"is no JSON: {error}") from error
     if "\0" in text or (kind.name == "jsonb" and "\\u" in text and _unstorable(value)):
@@ -66,6 +66,15 @@ def _check_json(row: int, text: str, kind: Kind) -> None:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSONB would keep the last of two values in silence."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"it has the key {twice!r} twice")
+    return made
 
 
 def _unstorable(value: object) -> bool:

@@ -35,6 +35,7 @@ $body$
 REFUSE_TO_DROP_THEM = """
 DO $block$
 BEGIN
+    LOCK TABLE invest.transactions IN ACCESS EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM invest.transactions
         WHERE transaction_date > (now() AT TIME ZONE 'UTC' - interval '7 years') AT TIME ZONE 'UTC'

@@ -40,10 +40,12 @@ class HeldFile:
 
     def text(self) -> TextInput:
         """The file from its beginning. Of several only the newest may be read."""
+        return TextInput(self.stream(), operation=self._operation, target=self._target)
+
+    def stream(self) -> Stdin:
+        """The file from its beginning, as a stream of bytes."""
         self._file.seek(0)
-        return TextInput(
-            Stdin(cast("BinaryIO", _Part(self._file, self.size))), operation=self._operation, target=self._target
-        )
+        return Stdin(cast("BinaryIO", _Part(self._file, self.size)), self.name)
 
     def random(self) -> TextInput:
         """The file from its beginning, for a reader that goes to and fro in it."""
