@@ -44,8 +44,9 @@ class Ingested:
 
     `rows` counts all that the files had: `inserted` + `updated` + `skipped` + `superseded` + `rejected`. Skipped are
     those whose key was there already and that changed nothing; superseded those of which the file has a newer version.
-    `rounded` counts values by column, where rounding was allowed; `expiring` the documents that are older than their
-    collection keeps them, `continued` the lines of a log that continue the message above them.
+    `rounded` counts values by column, where rounding was allowed, of all rows that fitted their columns; `expiring` the
+    documents that are older than their collection keeps them, `continued` the lines of a log that continue the message
+    above them.
     """
 
     dataset: str

@@ -266,7 +266,7 @@ def test_insights_and_alerts(platform: Platform, write: Write) -> None:
     )
     assert counts(ingested(platform, "invest.ai_insights", insights)) == (1, 0, 0, 0, 3)
     assert "check_confidence" in reasons()[3]
-    assert "NaN is no number of JSON" in reasons()[4]
+    assert "has NaN, which is no JSON" in reasons()[4]
     assert "is missing" in reasons()[5]
     alerts = write("user_id,symbol,alert_type,target_price,condition", f"{UUID}1,A,price,1,above", "x,A,price,1,above")
     assert counts(ingested(platform, "invest.price_alerts", alerts)) == (0, 0, 0, 0, 2)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from storekeeper.ingest.logs.line import Beginning, Format, LineError, each
 from storekeeper.ingest.logs.stamps import read_stamp
 from storekeeper.ingest.logs.traces import text_and_trace
+from storekeeper.stores.sql.intake.strict_json import StrictJsonError, members_once, no_constant
 
 #: The first of these that an object has is meant; a dotted name is also looked for inside.
 _TIMES = ("timestamp", "@timestamp", "time", "ts", "datetime", "date", "eventTime")
@@ -31,6 +31,8 @@ def parse_object(text: str) -> dict[str, Any]:
         found = _DECODER.decode(text.strip())
     except RecursionError as error:
         raise LineError(f"nests deeper than {MOST_NESTED} levels") from error
+    except StrictJsonError as error:
+        raise LineError(str(error)) from error
     except ValueError as error:
         said = f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise LineError(f"is no JSON: {said}") from error
@@ -107,19 +109,7 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def _once(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it names {next(name for name in names if names.count(name) > 1)!r} twice")
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=members_once, parse_constant=no_constant)
 
 
 def json_format(time_format: str | None) -> Format:

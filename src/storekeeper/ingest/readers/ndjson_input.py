@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder, dumps
 from math import isfinite
-from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from storekeeper.ingest.readers.piece import PIECE_ROWS, Piece, Reject
 from storekeeper.ingest.readers.text_input import TextInput
 from storekeeper.stores.sql.arrow import pa
+from storekeeper.stores.sql.intake.strict_json import StrictJsonError, members_once, no_constant
 
 #: Bytes of text taken at once; what columns there are is looked up in the first of them.
 BLOCK = 4 << 20
@@ -233,22 +234,6 @@ def _split(data: bytes, number: int) -> _Lines:
         return _Lines(number, data.decode("utf-8", "surrogateescape").split("\n"), damaged=True)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these members. Raises _NotTakenError where a key stands twice."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _NotTakenError(f"has the key {key!r} twice", key)
-            seen.add(key)
-    return members
-
-
-def _no_number(text: str) -> NoReturn:
-    raise _NotTakenError(f"has {text}, which is no JSON")
-
-
 def _finite(text: str) -> float:
     number = float(text)
     if not isfinite(number):
@@ -256,8 +241,8 @@ def _finite(text: str) -> float:
     return number
 
 
-_EXACT = JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number, parse_float=str, parse_int=str)
-_NUMBERS = JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite)
+_EXACT = JSONDecoder(object_pairs_hook=members_once, parse_constant=no_constant, parse_float=str, parse_int=str)
+_NUMBERS = JSONDecoder(object_pairs_hook=members_once, parse_constant=no_constant, parse_float=_finite)
 _AGAIN = JSONDecoder(parse_float=str, parse_int=str)
 
 
@@ -273,6 +258,8 @@ def _object(line: str, decoder: JSONDecoder, damaged: bool) -> dict[str, Any]:
         raise _NotTakenError("is nested too deeply") from error
     except _NotTakenError:
         raise
+    except StrictJsonError as error:
+        raise _NotTakenError(str(error), error.key) from error
     except ValueError as error:  # of a number with thousands of digits
         raise _NotTakenError(f"has a number that cannot be read: {error}") from error
     if not isinstance(value, dict):

@@ -324,8 +324,8 @@ def test_json_by_the_usual_names(line: str, expected: dict[str, Any]) -> None:
     ("line", "says"),
     [
         ("{", "is no JSON"),
-        ('{"a": NaN}', "NaN is no number of JSON"),
-        ('{"a": 1, "a": 2}', "it names 'a' twice"),
+        ('{"a": NaN}', "has NaN, which is no JSON"),
+        ('{"a": 1, "a": 2}', "has the key 'a' twice"),
         ("[1]", "is no JSON object"),
         ('{"message": "x"}', "has no time"),
         ('{"ts": 1}', "has no message"),

@@ -10,6 +10,7 @@ import numpy as np
 from storekeeper.stores.sql.arrow import Array, pa, pc
 from storekeeper.stores.sql.intake.kinds import Kind
 from storekeeper.stores.sql.intake.misfit import Misfit, first_true, first_valid, python_value
+from storekeeper.stores.sql.intake.strict_json import StrictJsonError, members_once, no_constant
 
 _UUID = r"^(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{32})$"
 _NIL = "00000000000000000000000000000000"
@@ -57,24 +58,15 @@ def json_text(row: int, value: Any) -> str | None:
 
 def _check_json(row: int, text: str, kind: Kind) -> None:
     try:
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once if kind.name == "jsonb" else None)
+        value = json.loads(
+            text, parse_constant=no_constant, object_pairs_hook=members_once if kind.name == "jsonb" else None
+        )
+    except StrictJsonError as error:
+        raise Misfit(row, text, str(error)) from error
     except (ValueError, RecursionError) as error:
         raise Misfit(row, text, f"is no JSON: {error}") from error
     if "\0" in text or (kind.name == "jsonb" and "\\u" in text and _unstorable(value)):
         raise Misfit(row, text, "holds a character that JSONB cannot hold")
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; JSONB would keep the last of two values in silence."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
-        raise ValueError(f"it has the key {twice!r} twice")
-    return made
 
 
 def _unstorable(value: object) -> bool:
