@@ -182,7 +182,7 @@ def test_files_before_the_wrong_one_are_in_and_it_is_named(commands: CommandLine
     (commands.folder / "three.csv").write_bytes(lines(GOOD.replace("A", "C")))
     refused = commands("ingest", PRICES, "one.csv", "two.csv", "three.csv", "--strict", code=2)
     assert refused.out.splitlines()[0].startswith("one.csv → ")
-    assert refused.err.startswith("error: ingest two.csv into ")
+    assert refused.err.startswith("not tried: three.csv\nerror: ingest two.csv into ")
     assert rows(commands) == 1
 
 
