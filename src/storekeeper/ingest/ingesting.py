@@ -10,8 +10,8 @@ from storekeeper.ingest.documents.ingest_documents import ingest_documents
 from storekeeper.ingest.options import Options
 from storekeeper.ingest.progress import Ingested, Progress
 from storekeeper.ingest.readers.files import Source
+from storekeeper.ingest.rows.destinations import table_of
 from storekeeper.ingest.rows.ingest_rows import ingest_rows
-from storekeeper.ingest.rows.sink import table_of
 from storekeeper.platform import Platform, StoreName
 
 

@@ -26,7 +26,8 @@ from storekeeper.ingest.readers.held import HeldFile
 from storekeeper.ingest.readers.piece import Input
 from storekeeper.ingest.rejects import WRITING, Rejects, open_rejects
 from storekeeper.ingest.rows.checking import Checked, Checker
-from storekeeper.ingest.rows.sink import Rows, Sink, open_rows, table_of
+from storekeeper.ingest.rows.destinations import Rows, open_rows, table_of
+from storekeeper.ingest.rows.sink import Sink
 from storekeeper.ledger import files as ledger
 from storekeeper.ledger.locks import file_lock
 from storekeeper.platform import Platform
