@@ -21,7 +21,7 @@ from storekeeper.ingest.options import OnConflict, Options
 from storekeeper.ingest.readers.piece import Reject
 from storekeeper.ingest.rows.checking import Checked
 from storekeeper.ingest.rows.destinations import Rows
-from storekeeper.ingest.rows.staging import Broken, Merged, Stage
+from storekeeper.ingest.rows.staging import Broken, Merged, Stage, savepoint
 from storekeeper.stores.sql.arrow import pa, pc
 from storekeeper.stores.sql.failures import server_detail, sqlstate_of
 
@@ -171,7 +171,7 @@ class Sink:
     def _trying(self) -> Iterator[None]:
         """A savepoint, undone by a failure. Raises _Refusal where that is a row's."""
         try:
-            with self._rows.connection.begin_nested():
+            with savepoint(self._rows.connection):
                 yield
         except StorekeeperError as error:
             if not _of_a_row(error):

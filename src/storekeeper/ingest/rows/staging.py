@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,6 +87,26 @@ def copy_rows(
     with pool.copy(connection, statement, operation=operation, target=target) as copy:
         for place, batch in enumerate(batches):
             copy.write(encode(batch, types, header=place == 0, trailer=place == len(batches) - 1))
+
+
+class _TakenBackError(Exception):
+    """Ends a savepoint that was only to be tried."""
+
+
+@contextmanager
+def savepoint(connection: sa.Connection) -> Iterator[None]:
+    """Kept at the end of the block, undone by a failure.
+
+    An interruption is left to the whole transaction: the command that it came upon may be under way still, and
+    undoing the savepoint would fail in its place.
+    """
+    nested = connection.begin_nested()
+    try:
+        yield
+    except Exception:
+        nested.rollback()
+        raise
+    nested.commit()
 
 
 class Stage:
@@ -172,7 +193,7 @@ class Stage:
         """Notes the rows that break a rule; none of a rule that cannot be asked of all rows, as it divides by zero or
         the like: then who is to blame is found by trying."""
         try:
-            with self._connection.begin_nested():
+            with savepoint(self._connection):
                 return self._run(
                     f"INSERT INTO {_BROKEN} SELECT found.number, "
                     f"CASE WHEN found.again THEN CAST(:reason_again AS text) ELSE CAST(:reason AS text) END, "
@@ -254,15 +275,13 @@ class Stage:
             action = f"ON CONFLICT ({listed(self._to.key)}) DO UPDATE SET {assignments}"
         elif self._to.key:
             action = f"ON CONFLICT ({listed(self._to.key)}) DO NOTHING"
-        savepoint = self._connection.begin_nested()
-        try:
+        with suppress(_TakenBackError), savepoint(self._connection):
             self._run(
                 f"INSERT INTO {self._to.quoted} ({names}) SELECT {names} FROM {_STAGE} "
                 f"WHERE {_ROW} BETWEEN :first AND :last {action}",
                 {"first": first, "last": last},
             )
-        finally:
-            savepoint.rollback()
+            raise _TakenBackError
 
     def take(self, number: int, reason: str) -> list[Broken]:
         """Takes one row out of the stage."""
