@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import random
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -399,7 +402,11 @@ def test_retention_waits_for_an_ingest_that_has_begun(platform: Platform, migrat
 
         def begin() -> None:
             retention.start()
-            time.sleep(1)  # it is waiting now
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            deadline = time.monotonic() + 10
+            while stored(platform, waiting) == [(0,)]:
+                assert time.monotonic() < deadline, "retention waits for the ingest"
+                time.sleep(0.02)
 
         result = ingested(platform, PRICES, file, rejects=tmp_path, progress=after_piece(2, begin))
         retention.join(60)
@@ -421,7 +428,10 @@ def test_ctrl_c_while_a_pipe_is_silent(commands: CommandLine, migrated_url: str)
         with pipe.open("w") as silent:  # opens when the command reads
             silent.write(f"{HEADERS[PRICES]}\n{row(1)}\n")
             silent.flush()
-            time.sleep(0.5)
+            unread = array("i", [1])
+            while unread[0]:
+                time.sleep(0.02)
+                fcntl.ioctl(silent, termios.FIONREAD, unread)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (130, "interrupted; run the same command again to go on\n")
