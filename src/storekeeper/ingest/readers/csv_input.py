@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import pyarrow.csv as pa_csv
@@ -12,7 +11,7 @@ import pyarrow.csv as pa_csv
 from storekeeper.ingest.ahead import one_ahead
 from storekeeper.ingest.readers.csv_records import NoRecordError, Records, records
 from storekeeper.ingest.readers.piece import PIECE_ROWS, Piece, Reject
-from storekeeper.ingest.readers.text_input import TextInput
+from storekeeper.ingest.readers.text_input import TextInput, TextRows
 from storekeeper.stores.sql.arrow import RecordBatch, pa
 
 #: Bytes of text taken at once.
@@ -21,18 +20,16 @@ BLOCK = 4 << 20
 LONGEST = 32 << 20
 
 
-class CsvInput:
+class CsvInput(TextRows):
     """An open csv file: its header, then its rows. See csv_records for what a record is.
 
     A field of nothing is NULL, a quoted one of nothing is an empty text. Rows that have more or fewer fields than the
     header, or bytes that are not UTF-8, are rejects.
     """
 
-    unit: Literal["line", "row"] = "line"
-
     def __init__(self, text: TextInput, *, block: int = BLOCK) -> None:
         """Reads the header, and closes nothing. Raises InputFileError where there is none."""
-        self._text = text
+        super().__init__(text)
         text.head(0)
         self._blocks = one_ahead(records(text.read, block=block, longest=LONGEST))
         try:
@@ -45,18 +42,6 @@ class CsvInput:
             self._blocks.close()
             raise
         self._first: Records | None = first[1:]
-
-    @property
-    def position(self) -> int:
-        return self._text.position
-
-    @property
-    def size(self) -> int | None:
-        return self._text.size
-
-    @property
-    def digest(self) -> bytes:
-        return self._text.digest
 
     def has(self, name: str) -> bool:
         """Whether a column may be asked for by this name."""

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder, dumps
 from math import isfinite
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from storekeeper.ingest.readers.piece import PIECE_ROWS, Piece, Reject
-from storekeeper.ingest.readers.text_input import TextInput
+from storekeeper.ingest.readers.text_input import TextInput, TextRows
 from storekeeper.stores.sql.arrow import pa
 from storekeeper.stores.sql.intake.strict_json import StrictJsonError, members_once, no_constant
 
@@ -66,7 +66,7 @@ class _Lines:
             yield _Lines(self.first + start, self.texts[start : start + PIECE_ROWS], self.damaged)
 
 
-class NdjsonInput:
+class NdjsonInput(TextRows):
     """An open file of JSON objects, one a line.
 
     As rows, every value is text: of a number its digits as they stand, of a text what it says, of a nested list or
@@ -76,28 +76,14 @@ class NdjsonInput:
     (NaN), or text that is not Unicode too.
     """
 
-    unit: Literal["line", "row"] = "line"
-
     def __init__(self, text: TextInput, *, block: int = BLOCK) -> None:
         """Reads the first block, and closes nothing. Raises InputFileError where no line of it holds an object."""
-        self._text = text
+        super().__init__(text)
         self._block = block
         text.head(0)
         self._blocks = self._read()
         self._first = next(self._blocks, None)
         self.header = self._header()
-
-    @property
-    def position(self) -> int:
-        return self._text.position
-
-    @property
-    def size(self) -> int | None:
-        return self._text.size
-
-    @property
-    def digest(self) -> bytes:
-        return self._text.digest
 
     def has(self, name: str) -> bool:
         """Whether a column may be asked for by this name."""

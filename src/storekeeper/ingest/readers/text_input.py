@@ -228,3 +228,24 @@ def _is_bare_utf16(start: bytes) -> bool:
         nuls.startswith(b"\0") and nuls.count(0) * 2 > len(nuls) and not others.count(0)
         for nuls, others in ((even, odd), (odd, even))
     )
+
+
+class TextRows:
+    """What inputs have in common whose rows are lines of a text: where they stand is where the text stands."""
+
+    unit: Literal["line", "row"] = "line"
+
+    def __init__(self, text: TextInput) -> None:
+        self._text = text
+
+    @property
+    def position(self) -> int:
+        return self._text.position
+
+    @property
+    def size(self) -> int | None:
+        return self._text.size
+
+    @property
+    def digest(self) -> bytes:
+        return self._text.digest
