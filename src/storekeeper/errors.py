@@ -32,6 +32,9 @@ StorekeeperError
 │   ├── NotVerifiedError            a rollup does not hold what is about to be dropped
 │   ├── KeptRowsError               rows that must be kept longer were to be deleted
 │   └── AheadOfClockError           a destructive run as of a moment that has not come
+├── OperationError                  an operation of a domain
+│   ├── NotFoundError               what it is about does not exist, or is not the caller's
+│   └── RefusedError                the rules of the domain forbid it
 ├── MigrationError                  a migration cannot be planned or applied
 │   └── DriftError                  the store is not what was recorded (engine, catalogue)
 ├── JobError                        a job cannot run
@@ -253,6 +256,18 @@ class KeptRowsError(LifecycleError):
 
 class AheadOfClockError(LifecycleError):
     """A destructive run as of a moment that has not come."""
+
+
+class OperationError(StorekeeperError):
+    """An operation of a domain cannot be done."""
+
+
+class NotFoundError(OperationError):
+    """What it is about does not exist, or is not the caller's."""
+
+
+class RefusedError(OperationError):
+    """The rules of the domain forbid it."""
 
 
 class MigrationError(StorekeeperError):

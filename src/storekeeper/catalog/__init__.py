@@ -4,13 +4,16 @@ from storekeeper.catalog.backup import BackupPolicy, StoreName
 from storekeeper.catalog.catalog import Catalog, load_catalog
 from storekeeper.catalog.documents import Collection, DocumentIndex
 from storekeeper.catalog.domain import Domain
+from storekeeper.catalog.effects import Effect
 from storekeeper.catalog.hypertable import Hypertable
 from storekeeper.catalog.keys import Keyspace, RateLimit
 from storekeeper.catalog.log_levels import LOG_LEVELS
 from storekeeper.catalog.naming import NAMING_CONVENTION
+from storekeeper.catalog.protection import Protection
 from storekeeper.catalog.ranges import Range
 from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
 from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
+from storekeeper.catalog.typed_json import JsonModel, TypedJson
 from storekeeper.catalog.views import MaterializedView
 
 __all__ = [
@@ -22,16 +25,20 @@ __all__ = [
     "Collection",
     "DocumentIndex",
     "Domain",
+    "Effect",
     "Hypertable",
+    "JsonModel",
     "Keyspace",
     "MaterializedView",
     "Measure",
     "Monthly",
+    "Protection",
     "Range",
     "RateLimit",
     "Rollup",
     "StoreName",
     "TableLifecycle",
+    "TypedJson",
     "Yearly",
     "load_catalog",
     "ohlcv",

@@ -20,8 +20,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from storekeeper.catalog.backup import BackupPolicy
 from storekeeper.catalog.documents import Collection
 from storekeeper.catalog.domain import Domain
+from storekeeper.catalog.effects import Effect
 from storekeeper.catalog.hypertable import Hypertable
 from storekeeper.catalog.keys import Keyspace
+from storekeeper.catalog.protection import Protection, unprotected
 from storekeeper.catalog.rollup import Rollup
 from storekeeper.catalog.tables import TableLifecycle
 from storekeeper.catalog.views import MaterializedView
@@ -49,6 +51,8 @@ class Catalog:
         names += [f"{table.schema}.{table.name}" for domain in self.domains for table in domain.tables]
         names += [view.name for view in self.views]
         names += [keyspace.pattern for keyspace in self.keyspaces]
+        names += [f"effect {effect.name}" for effect in self.effects]
+        names += [f"protection of {protection.name}" for protection in self.protections]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DeclarationError(f"declared twice: {', '.join(sorted(twice))}", operation="merge", target="catalogue")
@@ -62,6 +66,13 @@ class Catalog:
                     raise DeclarationError(
                         f"is in schema {table.schema}, not {domain.name}", operation="declare", target=table.name
                     )
+            if nobodys := unprotected(domain.tables, domain.protections):
+                raise DeclarationError(
+                    f"lead to a user by foreign keys, and nothing says whose their rows are: {', '.join(nobodys)}",
+                    operation="declare",
+                    target=domain.name,
+                    hint="give each a Protection with its owners",
+                )
 
     @property
     def hypertables(self) -> tuple[Hypertable, ...]:
@@ -74,6 +85,14 @@ class Catalog:
     @property
     def lifecycles(self) -> tuple[TableLifecycle, ...]:
         return tuple(t for domain in self.domains for t in domain.lifecycles)
+
+    @property
+    def protections(self) -> tuple[Protection, ...]:
+        return tuple(p for domain in self.domains for p in domain.protections)
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return tuple(e for domain in self.domains for e in domain.effects)
 
     @property
     def views(self) -> tuple[MaterializedView, ...]:
@@ -98,6 +117,9 @@ class Catalog:
 
     def collection(self, name: str) -> tuple[Domain, Collection]:
         return _found(name, {f"{d.name}.{c.name}": (d, c) for d, c in self.collections}, "collection")
+
+    def effect(self, name: str) -> Effect:
+        return _found(name, {effect.name: effect for effect in self.effects}, "effect")
 
     def keyspace(self, pattern: str) -> Keyspace:
         """By pattern, or by its first part where that is unambiguous: keyspace("session")."""
