@@ -54,9 +54,11 @@ PHRASES = (
         "from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession\n",
         "from sqlalchemy import Connection\nfrom sqlalchemy.orm import Session\n",
     ),
+    ("from sqlalchemy.ext.asyncio import AsyncSession\n", "from sqlalchemy.orm import Session\n"),
     ("sqlalchemy.ext.asyncio", "sqlalchemy"),
     # an AsyncEngine wraps the engine that takes events; a Connection has its raw one as an attribute
     (".sync_engine", ""),
+    (".sync_session", ""),
     (".get_raw_connection()", ".connection"),
     ("redis.asyncio", "redis"),
     ("pymongo.asynchronous", "pymongo.synchronous"),

@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         weeks as weeks,
         years as years,
     )
+    from storekeeper.stores.postgres.keyset import Page as Page
+    from storekeeper.stores.postgres.paging import page as page
+    from storekeeper.stores.postgres.paging_async import page_async as page_async
 
 __version__ = "0.1.0"
 
@@ -93,6 +96,7 @@ _HOMES = {
     "Monthly": "catalog",
     "Protection": "catalog",
     "NotFoundError": "errors",
+    "Page": "stores.postgres.keyset",
     "Platform": "platform",
     "RateLimit": "catalog",
     "Rollup": "catalog",
@@ -112,6 +116,8 @@ _HOMES = {
     "minutes": "span",
     "months": "span",
     "ohlcv": "catalog",
+    "page": "stores.postgres.paging",
+    "page_async": "stores.postgres.paging_async",
     "seconds": "span",
     "weeks": "span",
     "years": "span",

@@ -42,7 +42,8 @@ class TableLifecycle:
 
     `keep_at_least`: nothing may delete them earlier. `drop_after`: rows whose `since` column is older go; of a
     partitioned table, whole partitions. `expires`: a column with the moment at which a row may go; rows past it are
-    cleaned up at the next run.
+    cleaned up at the next run. `deleted`: a column that marks a row as deleted where it is set; the ORM leaves such
+    rows out of what it reads.
     """
 
     table: sa.Table
@@ -51,9 +52,10 @@ class TableLifecycle:
     drop_after: Span | None = None
     since: str | None = None
     expires: str | None = None
+    deleted: str | None = None
 
     def __post_init__(self) -> None:
-        named = [self.since, self.expires, self.partition.column if self.partition else None]
+        named = [self.since, self.expires, self.deleted, self.partition.column if self.partition else None]
         for name in named:
             if name is not None and name not in self.table.columns:
                 raise DeclarationError(f"no column {name!r}", operation="declare", target=self.name)

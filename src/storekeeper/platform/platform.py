@@ -44,7 +44,7 @@ class Platform:
         try:
             if "postgres" in stores:
                 pool = self._pool("postgres")
-                self._stores["postgres"] = Postgres(pool)
+                self._stores["postgres"] = Postgres(pool, self.catalog)
             if "timescale" in stores:
                 pool = self._pool("timescale")
                 self._stores["timescale"] = Timescale(pool, self.catalog, choose_engine(None, self.settings.engine))

@@ -43,7 +43,7 @@ class AsyncPlatform:
         try:
             if "postgres" in stores:
                 pool = await self._pool("postgres")
-                self._stores["postgres"] = AsyncPostgres(pool)
+                self._stores["postgres"] = AsyncPostgres(pool, self.catalog)
             if "timescale" in stores:
                 pool = await self._pool("timescale")
                 self._stores["timescale"] = AsyncTimescale(

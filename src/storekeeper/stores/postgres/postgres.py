@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
+from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
+from storekeeper.catalog import Catalog
 from storekeeper.stores.health import Health
+from storekeeper.stores.postgres.deleted import hiding
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation
 
@@ -24,18 +27,26 @@ class Postgres:
 
     | call | gives |
     | --- | --- |
-    | `async with postgres.session() as session` | the ORM in one transaction, committed at the end |
+    | `async with postgres.session(user_id=…) as session` | the ORM in one transaction, committed at the end |
+    | `await postgres.perform(function, user_id=…)` | the same with `function(session)`, run again after a deadlock |
     | `async with postgres.begin() as connection` | SQLAlchemy Core in one transaction |
-    | `await postgres.run(function)` | a transaction given as a function, run again after a deadlock |
+    | `await postgres.run(function)` | the same with `function(connection)`, run again after a deadlock |
+
+    `user_id` is whose rows row-level security lets the transaction see and change; `request_id` is what the access log
+    and the audit log call it by. Rows that are marked as deleted are left out of what sessions read, unless a statement
+    has the execution option `include_deleted`.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        """Borrows from `pool`, which whoever made it opens and closes."""
+    def __init__(self, pool: Pool, catalog: Catalog | None = None) -> None:
+        """Borrows from `pool`, which whoever made it opens and closes. The catalogue says what soft deletion is."""
         self.pool = pool
+        self._hide = hiding(catalog.lifecycles) if catalog is not None else None
 
     def session(
         self,
         *,
+        user_id: UUID | str | None = None,
+        request_id: str | None = None,
         timeout: float | Default | None = DEFAULT,
         operation: str = "",
         target: str = "",
@@ -44,9 +55,50 @@ class Postgres:
     ) -> AbstractContextManager[Session]:
         """A session of the ORM in one transaction; see `AsyncPool.begin`. Its objects stay readable afterwards."""
         borrowed = self.pool.begin(
-            timeout=timeout, operation=operation, target=target, local=local, isolation=isolation
+            timeout=timeout,
+            operation=operation,
+            target=target,
+            local=_acting(local, user_id, request_id),
+            isolation=isolation,
         )
-        return _session(borrowed)
+        return self._session(borrowed)
+
+    def perform(
+        self,
+        function: Callable[[Session], T],
+        *,
+        user_id: UUID | str | None = None,
+        request_id: str | None = None,
+        repeatable: bool = False,
+        timeout: float | Default | None = DEFAULT,
+        operation: str = "",
+        target: str = "",
+        local: Mapping[str, str] = _NOTHING_LOCAL,
+        isolation: Isolation | None = None,
+        retries: int = 3,
+    ) -> T:
+        """What `function(session)` returns, in a transaction of its own, committed; see `AsyncPool.run`.
+
+        It is run again, with a new session, after a deadlock or a serialization failure; after a lost connection only
+        where `repeatable` says that doing it twice is doing it once.
+        """
+
+        def in_session(connection: Connection) -> T:
+            with self._over(connection) as session:
+                found = function(session)
+                session.commit()
+                return found
+
+        return self.pool.run(
+            in_session,
+            timeout=timeout,
+            operation=operation,
+            target=target,
+            local=_acting(local, user_id, request_id),
+            isolation=isolation,
+            retries=retries,
+            repeatable=repeatable,
+        )
 
     def begin(
         self,
@@ -70,6 +122,7 @@ class Postgres:
         local: Mapping[str, str] = _NOTHING_LOCAL,
         isolation: Isolation | None = None,
         retries: int = 3,
+        repeatable: bool = False,
     ) -> T:
         """What `function(connection)` returns, in a transaction run again after a deadlock; see `AsyncPool.run`."""
         return self.pool.run(
@@ -80,16 +133,32 @@ class Postgres:
             local=local,
             isolation=isolation,
             retries=retries,
+            repeatable=repeatable,
         )
 
     def health(self) -> Health:
         """How the store is; a failure is said, not raised."""
         return self.pool.health()
 
+    @contextmanager
+    def _session(self, borrowed: AbstractContextManager[Connection]) -> Iterator[Session]:
+        with borrowed as connection, self._over(connection) as session:
+            yield session
+            session.commit()
 
-@contextmanager
-def _session(borrowed: AbstractContextManager[Connection]) -> Iterator[Session]:
-    # the session joins the connection's transaction: its commit only flushes, the block's end commits
-    with borrowed as connection, Session(connection, expire_on_commit=False) as session:
-        yield session
-        session.commit()
+    def _over(self, connection: Connection) -> Session:
+        # the session joins the connection's transaction: its commit only flushes, the block's end commits
+        session = Session(connection, expire_on_commit=False)
+        if self._hide is not None:
+            event.listen(session, "do_orm_execute", self._hide)
+        return session
+
+
+def _acting(local: Mapping[str, str], user_id: UUID | str | None, request_id: str | None) -> Mapping[str, str]:
+    """The settings of a transaction, with who acts in it and for which request."""
+    acting = {
+        name: str(value)
+        for name, value in (("app.current_user_id", user_id), ("app.request_id", request_id))
+        if value is not None
+    }
+    return {**local, **acting}

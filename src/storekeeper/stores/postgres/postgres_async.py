@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
+from uuid import UUID
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from storekeeper.catalog import Catalog
 from storekeeper.stores.health import Health
+from storekeeper.stores.postgres.deleted import hiding
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation
 
@@ -22,18 +26,26 @@ class AsyncPostgres:
 
     | call | gives |
     | --- | --- |
-    | `async with postgres.session() as session` | the ORM in one transaction, committed at the end |
+    | `async with postgres.session(user_id=…) as session` | the ORM in one transaction, committed at the end |
+    | `await postgres.perform(function, user_id=…)` | the same with `function(session)`, run again after a deadlock |
     | `async with postgres.begin() as connection` | SQLAlchemy Core in one transaction |
-    | `await postgres.run(function)` | a transaction given as a function, run again after a deadlock |
+    | `await postgres.run(function)` | the same with `function(connection)`, run again after a deadlock |
+
+    `user_id` is whose rows row-level security lets the transaction see and change; `request_id` is what the access log
+    and the audit log call it by. Rows that are marked as deleted are left out of what sessions read, unless a statement
+    has the execution option `include_deleted`.
     """
 
-    def __init__(self, pool: AsyncPool) -> None:
-        """Borrows from `pool`, which whoever made it opens and closes."""
+    def __init__(self, pool: AsyncPool, catalog: Catalog | None = None) -> None:
+        """Borrows from `pool`, which whoever made it opens and closes. The catalogue says what soft deletion is."""
         self.pool = pool
+        self._hide = hiding(catalog.lifecycles) if catalog is not None else None
 
     def session(
         self,
         *,
+        user_id: UUID | str | None = None,
+        request_id: str | None = None,
         timeout: float | Default | None = DEFAULT,
         operation: str = "",
         target: str = "",
@@ -42,9 +54,50 @@ class AsyncPostgres:
     ) -> AbstractAsyncContextManager[AsyncSession]:
         """A session of the ORM in one transaction; see `AsyncPool.begin`. Its objects stay readable afterwards."""
         borrowed = self.pool.begin(
-            timeout=timeout, operation=operation, target=target, local=local, isolation=isolation
+            timeout=timeout,
+            operation=operation,
+            target=target,
+            local=_acting(local, user_id, request_id),
+            isolation=isolation,
         )
-        return _session(borrowed)
+        return self._session(borrowed)
+
+    async def perform(
+        self,
+        function: Callable[[AsyncSession], Awaitable[T]],
+        *,
+        user_id: UUID | str | None = None,
+        request_id: str | None = None,
+        repeatable: bool = False,
+        timeout: float | Default | None = DEFAULT,
+        operation: str = "",
+        target: str = "",
+        local: Mapping[str, str] = _NOTHING_LOCAL,
+        isolation: Isolation | None = None,
+        retries: int = 3,
+    ) -> T:
+        """What `function(session)` returns, in a transaction of its own, committed; see `AsyncPool.run`.
+
+        It is run again, with a new session, after a deadlock or a serialization failure; after a lost connection only
+        where `repeatable` says that doing it twice is doing it once.
+        """
+
+        async def in_session(connection: AsyncConnection) -> T:
+            async with self._over(connection) as session:
+                found = await function(session)
+                await session.commit()
+                return found
+
+        return await self.pool.run(
+            in_session,
+            timeout=timeout,
+            operation=operation,
+            target=target,
+            local=_acting(local, user_id, request_id),
+            isolation=isolation,
+            retries=retries,
+            repeatable=repeatable,
+        )
 
     def begin(
         self,
@@ -68,6 +121,7 @@ class AsyncPostgres:
         local: Mapping[str, str] = _NOTHING_LOCAL,
         isolation: Isolation | None = None,
         retries: int = 3,
+        repeatable: bool = False,
     ) -> T:
         """What `function(connection)` returns, in a transaction run again after a deadlock; see `AsyncPool.run`."""
         return await self.pool.run(
@@ -78,16 +132,32 @@ class AsyncPostgres:
             local=local,
             isolation=isolation,
             retries=retries,
+            repeatable=repeatable,
         )
 
     async def health(self) -> Health:
         """How the store is; a failure is said, not raised."""
         return await self.pool.health()
 
+    @asynccontextmanager
+    async def _session(self, borrowed: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncSession]:
+        async with borrowed as connection, self._over(connection) as session:
+            yield session
+            await session.commit()
 
-@asynccontextmanager
-async def _session(borrowed: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncSession]:
-    # the session joins the connection's transaction: its commit only flushes, the block's end commits
-    async with borrowed as connection, AsyncSession(connection, expire_on_commit=False) as session:
-        yield session
-        await session.commit()
+    def _over(self, connection: AsyncConnection) -> AsyncSession:
+        # the session joins the connection's transaction: its commit only flushes, the block's end commits
+        session = AsyncSession(connection, expire_on_commit=False)
+        if self._hide is not None:
+            event.listen(session.sync_session, "do_orm_execute", self._hide)
+        return session
+
+
+def _acting(local: Mapping[str, str], user_id: UUID | str | None, request_id: str | None) -> Mapping[str, str]:
+    """The settings of a transaction, with who acts in it and for which request."""
+    acting = {
+        name: str(value)
+        for name, value in (("app.current_user_id", user_id), ("app.request_id", request_id))
+        if value is not None
+    }
+    return {**local, **acting}

@@ -192,11 +192,14 @@ class Pool:
         local: Mapping[str, str] = _NOTHING_LOCAL,
         isolation: Isolation | None = None,
         retries: int = 3,
+        repeatable: bool = False,
     ) -> T:
         """What `function(connection)` returns, in a transaction of its own, committed.
 
         After a deadlock or a serialization failure the whole function runs again, up to `retries` times, about a second
-        apart: it should have no effects but those on the connection.
+        apart: it should have no effects but those on the connection. `repeatable` says that it may be done twice, since
+        what it writes carries an idempotency key: then it runs again after a lost connection too, where nobody knows
+        whether the commit was the last that the server heard.
         """
         terms = Terms(self._seconds(timeout), isolation, local)
         place = caller()
@@ -206,6 +209,9 @@ class Pool:
                     return function(connection)
             except ConflictError as error:
                 if not left or sqlstate_of(error) not in RETRIED:
+                    raise
+            except UnavailableError:
+                if not left or not repeatable:
                     raise
             with self._watch.counters.lock:
                 self._watch.counters.retries += 1

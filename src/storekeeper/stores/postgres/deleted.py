@@ -1,0 +1,51 @@
+"""Soft deletion: rows that are marked as deleted are left out of what the ORM reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlalchemy.orm.util import LoaderCriteriaOption
+
+from storekeeper.catalog import TableLifecycle
+
+#: The execution option that shows deleted rows too.
+INCLUDE = "include_deleted"
+
+
+def hiding(lifecycles: Iterable[TableLifecycle]) -> Callable[[ORMExecuteState], None] | None:
+    """A listener for `do_orm_execute` that leaves out rows of these tables whose `deleted` column is set.
+
+    It holds for every SELECT of the ORM, joined and eagerly loaded entities included; not for Core statements, and not
+    where `execution_options(include_deleted=True)` says otherwise. None where no table has such a column.
+    """
+    columns = {life.table: life.table.columns[life.deleted] for life in lifecycles if life.deleted is not None}
+    if not columns:
+        return None
+    known: dict[object, tuple[LoaderCriteriaOption, ...]] = {}
+
+    def hide(state: ORMExecuteState) -> None:
+        if not state.is_select or state.is_column_load or state.execution_options.get(INCLUDE, False):
+            return
+        for registry in {mapper.registry for mapper in state.all_mappers}:
+            if registry not in known:
+                known[registry] = _criteria(registry.mappers, columns)
+            if known[registry]:
+                state.statement = state.statement.options(*known[registry])
+
+    return hide
+
+
+def _criteria(
+    mappers: Iterable[sa.orm.Mapper[object]], columns: dict[sa.Table, sa.Column[object]]
+) -> tuple[LoaderCriteriaOption, ...]:
+    return tuple(
+        with_loader_criteria(
+            mapper.class_,
+            getattr(mapper.class_, mapper.get_property_by_column(columns[mapper.local_table]).key).is_(None),
+            include_aliases=True,
+        )
+        for mapper in mappers
+        if isinstance(mapper.local_table, sa.Table) and mapper.local_table in columns
+    )
