@@ -22,6 +22,7 @@ from storekeeper.catalog.documents import Collection
 from storekeeper.catalog.domain import Domain
 from storekeeper.catalog.effects import Effect
 from storekeeper.catalog.hypertable import Hypertable
+from storekeeper.catalog.jobs import DomainJob
 from storekeeper.catalog.keys import Keyspace
 from storekeeper.catalog.protection import Protection, unprotected
 from storekeeper.catalog.rollup import Rollup
@@ -52,6 +53,7 @@ class Catalog:
         names += [view.name for view in self.views]
         names += [keyspace.pattern for keyspace in self.keyspaces]
         names += [f"effect {effect.name}" for effect in self.effects]
+        names += [f"job {job.name}" for job in self.jobs]
         names += [f"protection of {protection.name}" for protection in self.protections]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
@@ -117,6 +119,10 @@ class Catalog:
 
     def collection(self, name: str) -> tuple[Domain, Collection]:
         return _found(name, {f"{d.name}.{c.name}": (d, c) for d, c in self.collections}, "collection")
+
+    @property
+    def jobs(self) -> tuple[DomainJob, ...]:
+        return tuple(j for domain in self.domains for j in domain.jobs)
 
     def effect(self, name: str) -> Effect:
         return _found(name, {effect.name: effect for effect in self.effects}, "effect")

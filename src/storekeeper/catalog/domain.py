@@ -10,6 +10,7 @@ from storekeeper.catalog.backup import BackupPolicy
 from storekeeper.catalog.documents import Collection
 from storekeeper.catalog.effects import Effect
 from storekeeper.catalog.hypertable import Hypertable
+from storekeeper.catalog.jobs import DomainJob
 from storekeeper.catalog.keys import Keyspace, RateLimit
 from storekeeper.catalog.protection import Protection
 from storekeeper.catalog.tables import TableLifecycle
@@ -22,10 +23,10 @@ class Domain:
     database's name.
 
     `tables` are the relational ones, `views` the materialized views over them, `protections` say whose their rows are.
-    `effects` are what its operations have other stores see. `revisions` is the package that holds its Alembic
-    revisions, one subpackage a SQL store ("postgres", "timescale"). `updated_at` triggers are made for every table that
-    has such a column. `seed` names the function that writes its first rows, as "module:function": it is given an open
-    session, and run twice it changes nothing.
+    `effects` are what its operations have other stores see, `jobs` what it does beside the platform's own. `revisions`
+    is the package that holds its Alembic revisions, one subpackage a SQL store ("postgres", "timescale"). `updated_at`
+    triggers are made for every table that has such a column. `seed` names the function that writes its first rows, as
+    "module:function": it is given an open session, and run twice it changes nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Domain:
     collections: tuple[Collection, ...] = ()
     keyspaces: tuple[Keyspace, ...] = ()
     rate_limits: tuple[RateLimit, ...] = ()
+    jobs: tuple[DomainJob, ...] = ()
     backups: tuple[BackupPolicy, ...] = ()
     revisions: str | None = None
     seed: str | None = None
