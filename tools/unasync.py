@@ -50,6 +50,8 @@ NAMES = {
 PHRASES = (
     ("asyncio.sleep", "time.sleep"),
     ("import asyncio\n", "import time\n"),
+    # what would hold up the loop goes to a thread; without a loop it is just called
+    ("from asyncio import to_thread\n", "from operator import call as to_thread\n"),
     (
         "from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession\n",
         "from sqlalchemy import Connection\nfrom sqlalchemy.orm import Session\n",

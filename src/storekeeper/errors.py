@@ -35,6 +35,12 @@ StorekeeperError
 ├── OperationError                  an operation of a domain
 │   ├── NotFoundError               what it is about does not exist, or is not the caller's
 │   └── RefusedError                the rules of the domain forbid it
+├── SealingError                    a value cannot be sealed or opened
+│   ├── KeyMissingError             its key was destroyed, or lies in another key ring
+│   ├── MasterKeyError              the key ring is wrapped by a master key that is not given
+│   ├── SealedValueError            what is stored was changed or moved, or is no sealed value
+│   └── KeyRingError           (r)  the key ring cannot be reached
+├── AuditError                      the audit log is not what was sealed
 ├── MigrationError                  a migration cannot be planned or applied
 │   └── DriftError                  the store is not what was recorded (engine, catalogue)
 ├── JobError                        a job cannot run
@@ -55,7 +61,7 @@ StorekeeperError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -186,7 +192,9 @@ class ConflictError(StoreError):
 class ConstraintError(StoreError):
     """A rule of the schema is broken.
 
-    Of a batch whose good rows were written, `rows` holds the refused ones: index among the rows handed in → reason.
+    `constraint` is the rule's name on the server. Where the catalogue declares the table, `entity` is its name with its
+    schema, `fields` are the columns that the rule is about, and `rule` says what it demands of them. Of a batch whose
+    good rows were written, `rows` holds the refused ones: index among the rows handed in → reason.
     """
 
     def __init__(
@@ -199,9 +207,15 @@ class ConstraintError(StoreError):
         constraint: str = "",
         column: str = "",
         rows: Mapping[int, str] | None = None,
+        entity: str = "",
+        fields: Sequence[str] = (),
+        rule: str = "",
     ) -> None:
         super().__init__(cause, operation=operation, target=target, hint=hint)
         self.constraint = constraint
+        self.entity = entity
+        self.fields = tuple(fields)
+        self.rule = rule
         self.column = column
         self.rows = dict(rows or {})
 
@@ -268,6 +282,32 @@ class NotFoundError(OperationError):
 
 class RefusedError(OperationError):
     """The rules of the domain forbid it."""
+
+
+class SealingError(StorekeeperError):
+    """A value cannot be sealed or opened."""
+
+
+class KeyMissingError(SealingError):
+    """The key of the value was destroyed, or lies in another key ring."""
+
+
+class MasterKeyError(SealingError):
+    """The key ring is wrapped by a master key that is not given."""
+
+
+class SealedValueError(SealingError):
+    """The value was changed or moved, or is no sealed one."""
+
+
+class KeyRingError(SealingError):
+    """The key ring cannot be reached."""
+
+    retryable = True
+
+
+class AuditError(StorekeeperError):
+    """The audit log is not what was sealed."""
 
 
 class MigrationError(StorekeeperError):

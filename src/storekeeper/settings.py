@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import tomllib
+from base64 import b64decode
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
@@ -78,11 +80,21 @@ class Settings(BaseSettings):
         None, description="names of the catalogue's domains to use; all where absent"
     )
 
-    postgres_url: SecretStr | None = None
+    postgres_url: SecretStr | None = Field(None, description="of the role app, as which services log in")
+    postgres_owner_url: SecretStr | None = Field(
+        None, description="of the role that owns the tables: migrations; postgres_url where absent, as of the next two"
+    )
+    postgres_jobs_url: SecretStr | None = Field(None, description="of the role of jobs, ingest and backups")
+    postgres_analyst_url: SecretStr | None = Field(None, description="of the role that reads, but nothing personal")
     postgres_direct_url: SecretStr | None = Field(
         None, description="past a transaction-mode pooler; postgres_url where absent"
     )
     timescale_url: SecretStr | None = None
+    timescale_owner_url: SecretStr | None = Field(
+        None, description="timescale_url where absent, as of the next two; postgres' own where that is absent too"
+    )
+    timescale_jobs_url: SecretStr | None = None
+    timescale_analyst_url: SecretStr | None = None
     mongo_url: SecretStr | None = None
     redis_url: SecretStr | None = None
 
@@ -122,6 +134,18 @@ class Settings(BaseSettings):
     close_deadline: float = Field(10, gt=0, description="seconds that close() waits for running work")
 
     backups: Path | None = Field(None, description="repository of the backups; DIRECTORY/backups where absent")
+    archive: Path | None = Field(None, description="where archived rows are kept; DIRECTORY/archive where absent")
+
+    keyring: Path | None = Field(None, description="file of the key ring; DIRECTORY/keyring.sqlite where absent")
+    keyring_url: SecretStr | None = Field(
+        None, description="a PostgreSQL for the key ring instead, which no store is in: for many machines"
+    )
+    master_key: SecretStr | None = Field(
+        None, description="wraps the keys of the key ring: base64 of 32 bytes; of a running stack its own where absent"
+    )
+    previous_master_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="those before it, as long as keys are wrapped by them; in the environment comma-separated"
+    )
 
     _where: ClassVar[tuple[Path | None, ...]] = (None,)
 
@@ -172,6 +196,18 @@ class Settings(BaseSettings):
             _read(TomlConfigSettingsSource, settings_cls, folder / "storekeeper.toml"),
             _read(PyprojectTomlConfigSettingsSource, settings_cls, folder / "pyproject.toml"),
         )
+
+    @field_validator("previous_master_keys", mode="before")
+    @classmethod
+    def _apart(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
+
+    @field_validator("master_key", "previous_master_keys")
+    @classmethod
+    def _are_keys(cls, given: SecretStr | tuple[SecretStr, ...] | None) -> SecretStr | tuple[SecretStr, ...] | None:
+        for key in given if isinstance(given, tuple) else filter(None, (given,)):
+            key_bytes(key.get_secret_value())
+        return given
 
     @model_validator(mode="after")
     def _assemble(self) -> Self:
@@ -266,6 +302,17 @@ def _refuse_unknown(cls: type[Settings], environment: Mapping[str, str]) -> None
                 if close
                 else "unset it, or see the README for the names",
             )
+
+
+def key_bytes(text: str) -> bytes:
+    """The 32 bytes of a master key, from base64 of either alphabet. Raises ValueError, which does not tell the text."""
+    try:
+        key = b64decode(text.strip().rstrip("=").replace("-", "+").replace("_", "/") + "=", validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("a master key is base64 of 32 bytes: `openssl rand -base64 32` makes one")
+    return key
 
 
 def without_password(url: str) -> str:
