@@ -1,0 +1,96 @@
+"""The audit log, and the hash chain that seals it."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "storekeeper_0004"
+down_revision = "storekeeper_0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("""
+        CREATE TABLE storekeeper.audit_log (
+            id BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+            at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+            action TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            subject_id TEXT NOT NULL,
+            actor TEXT,
+            request_id TEXT,
+            db_role TEXT NOT NULL DEFAULT current_user,
+            detail JSONB NOT NULL DEFAULT '{}',
+            CONSTRAINT check_action CHECK (action ~ '^[a-z][a-z_]{0,49}$'),
+            CONSTRAINT check_detail CHECK (jsonb_typeof(detail) = 'object')
+        )
+    """)
+    op.execute("CREATE INDEX idx_audit_log_at ON storekeeper.audit_log (at DESC)")
+    op.execute("""
+        CREATE TABLE storekeeper.audit_chain (
+            position BIGINT PRIMARY KEY,
+            row_id BIGINT NOT NULL UNIQUE,
+            hash BYTEA NOT NULL,
+            sealed_at TIMESTAMPTZ NOT NULL,
+            CONSTRAINT check_position CHECK (position > 0),
+            CONSTRAINT check_hash CHECK (octet_length(hash) = 32)
+        )
+    """)
+    # a list of work, not a mark in the log: rows of the log never change, and what is left to seal is found at once
+    op.execute("CREATE TABLE storekeeper.audit_pending (row_id BIGINT PRIMARY KEY)")
+    # whatever the INSERT says of them: time, actor, request and role are the server's, as the caller's session has them
+    op.execute("""
+        CREATE FUNCTION storekeeper._stamp_audit() RETURNS trigger LANGUAGE plpgsql
+        SET search_path = pg_catalog, pg_temp AS $function$
+        BEGIN
+            NEW.at := clock_timestamp();
+            NEW.actor := nullif(current_setting('app.current_user_id', true), '');
+            NEW.request_id := nullif(current_setting('app.request_id', true), '');
+            NEW.db_role := current_user;
+            RETURN NEW;
+        END
+        $function$
+    """)
+    # the owner's, so that whoever may append needs no right to the list
+    op.execute("""
+        CREATE FUNCTION storekeeper._note_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp AS $function$
+        BEGIN
+            INSERT INTO storekeeper.audit_pending (row_id) VALUES (NEW.id);
+            RETURN NULL;
+        END
+        $function$
+    """)
+    op.execute("""
+        CREATE FUNCTION storekeeper._keep_audit() RETURNS trigger LANGUAGE plpgsql
+        SET search_path = pg_catalog, pg_temp AS $function$
+        BEGIN
+            RAISE EXCEPTION '%.% is only appended to', TG_TABLE_SCHEMA, TG_TABLE_NAME
+                USING ERRCODE = 'SK003', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME,
+                      HINT = 'what was done is corrected by another row that says so';
+        END
+        $function$
+    """)
+    for function in ("_stamp_audit", "_note_audit", "_keep_audit"):
+        op.execute(f"REVOKE ALL ON FUNCTION storekeeper.{function}() FROM PUBLIC")
+    op.execute("""
+        CREATE TRIGGER stamp_audit BEFORE INSERT ON storekeeper.audit_log
+        FOR EACH ROW EXECUTE FUNCTION storekeeper._stamp_audit()
+    """)
+    op.execute("""
+        CREATE TRIGGER note_audit AFTER INSERT ON storekeeper.audit_log
+        FOR EACH ROW EXECUTE FUNCTION storekeeper._note_audit()
+    """)
+    for table in ("audit_log", "audit_chain"):
+        op.execute(f"""
+            CREATE TRIGGER keep_{table} BEFORE UPDATE OR DELETE OR TRUNCATE ON storekeeper.{table}
+            FOR EACH STATEMENT EXECUTE FUNCTION storekeeper._keep_audit()
+        """)
+
+
+def downgrade() -> None:
+    for table in ("audit_pending", "audit_chain", "audit_log"):
+        op.execute(f"DROP TABLE storekeeper.{table}")
+    for function in ("_stamp_audit", "_note_audit", "_keep_audit"):
+        op.execute(f"DROP FUNCTION storekeeper.{function}()")
