@@ -34,6 +34,7 @@ from storekeeper.errors import (
     ValueFitError,
     WrongServerError,
 )
+from storekeeper.stores.sql.rules import Broken, Rules
 
 #: Of these a later attempt of the whole transaction may well succeed: serialization failure, deadlock.
 RETRIED: Final = frozenset({"40001", "40P01"})
@@ -136,25 +137,35 @@ def server_detail(error: BaseException) -> str:
     return ""
 
 
-def translate(error: BaseException, *, operation: str, target: str = "") -> StorekeeperError:
+def translate(
+    error: BaseException, *, operation: str, target: str = "", rules: Rules | None = None, store: str = ""
+) -> StorekeeperError:
     """The storekeeper error for a failure of psycopg or SQLAlchemy; one that is already storekeeper's comes back as is.
 
-    The cause is the server's primary message: its detail line holds values, and stays in the error raised from.
+    The cause is the server's primary message: its detail line holds values, and stays in the error raised from. Of a
+    broken constraint that `rules` know, it is what the rule demands of which fields; the target, unless the caller
+    named one, is the entity. Otherwise the store stands for a target that was not named.
     """
     if isinstance(error, StorekeeperError):
         return error
+    named = target or store
     if isinstance(error, sqlalchemy.exc.TimeoutError):
-        return PoolTimeoutError(operation=operation, target=target, hint=POOL_HINT)
+        return PoolTimeoutError(operation=operation, target=named, hint=POOL_HINT)
     origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if not isinstance(origin, psycopg.Error):
-        return StoreError(str(origin) or type(origin).__name__, operation=operation, target=target)
+        return StoreError(str(origin) or type(origin).__name__, operation=operation, target=named)
     if not origin.sqlstate:
-        return _without_code(origin, operation, target)
+        return _without_code(origin, operation, named)
+    if rules is not None and origin.sqlstate.startswith("23"):
+        statement = error.statement if isinstance(error, sqlalchemy.exc.DBAPIError) else None
+        found = _broken(origin, rules, statement or "")
+        if found is not None:
+            return _constraint(origin, found, operation, target)
     return of_code(
         origin.sqlstate,
         origin.diag.message_primary or "",
         operation=operation,
-        target=target or _table(origin),
+        target=named or _table(origin),
         hint=origin.diag.message_hint or "",
         constraint=origin.diag.constraint_name or "",
         column=origin.diag.column_name or "",
@@ -186,12 +197,41 @@ def of_code(
 
 
 @contextmanager
-def translated(operation: str, target: str = "") -> Iterator[None]:
+def translated(operation: str, target: str = "", *, rules: Rules | None = None, store: str = "") -> Iterator[None]:
     """Failures of psycopg and SQLAlchemy leave the block as storekeeper's errors, raised from the original."""
     try:
         yield
     except (psycopg.Error, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
-        raise translate(error, operation=operation, target=target) from error
+        raise translate(error, operation=operation, target=target, rules=rules, store=store) from error
+
+
+def _broken(error: psycopg.Error, rules: Rules, statement: str) -> Broken | None:
+    diag = error.diag
+    return rules.broken(
+        schema=diag.schema_name or "",
+        table=diag.table_name or "",
+        constraint=diag.constraint_name or "",
+        column=diag.column_name or "",
+        sqlstate=error.sqlstate or "",
+        statement=statement,
+    )
+
+
+def _constraint(error: psycopg.Error, broken: Broken, operation: str, target: str) -> StorekeeperError:
+    what = meaning(error.sqlstate or "")
+    kind = what.error if issubclass(what.error, ConstraintError) else ConstraintError
+    target = target or broken.entity
+    return kind(
+        broken.rule if target == broken.entity else f"{broken.entity}: {broken.rule}",
+        operation=operation,
+        target=target,
+        hint=what.hint or error.diag.message_hint or "",
+        constraint=error.diag.constraint_name or "",
+        column=error.diag.column_name or "",
+        entity=broken.entity,
+        fields=broken.fields,
+        rule=broken.rule,
+    )
 
 
 def _without_code(error: psycopg.Error, operation: str, target: str) -> StorekeeperError:

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from psycopg.waiting import wait_conn
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import QueuePool
 
+from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import (
     AuthenticationError,
@@ -32,11 +32,14 @@ from storekeeper.errors import (
 )
 from storekeeper.settings import SqlPool, without_password
 from storekeeper.stores.health import Health
+from storekeeper.stores.sql.access import listen_access, personal_columns
 from storekeeper.stores.sql.failures import POOL_HINT, RETRIED, of_code, sqlstate_of, translate, translated
+from storekeeper.stores.sql.fair import FairPool
 from storekeeper.stores.sql.holders import Holder, Holders, caller
 from storekeeper.stores.sql.listeners import HOLDER, TERMS, Watch, listen
 from storekeeper.stores.sql.origin import Origin, here
 from storekeeper.stores.sql.refusal import refusal
+from storekeeper.stores.sql.rules import Rules
 from storekeeper.stores.sql.slow import SlowQuery
 from storekeeper.stores.sql.statistics import PoolStatistics
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation, Terms
@@ -72,9 +75,12 @@ class Pool:
         prepared: bool,
         store: str,
         clock: Clock,
+        catalog: Catalog | None = None,
     ) -> None:
-        """Opens nothing. Times are in seconds; `store` is the name in errors and reports. Raises SettingsError."""
+        """Opens nothing. Times are in seconds; `store` is the name in errors and reports. The catalogue says which
+        columns are personal, for the access log, and words the rules that are broken. Raises SettingsError."""
         self.store = store
+        self._rules = Rules(catalog) if catalog is not None else None
         self.settings = pool_parameters(url, pool)
         self._url = url
         self._connect_timeout = connect_timeout
@@ -85,7 +91,7 @@ class Pool:
         defaults = {"connect_timeout": ceil(connect_timeout), "fallback_application_name": "storekeeper"}
         self.engine: Engine = create_engine(
             parsed,
-            poolclass=QueuePool,
+            poolclass=FairPool,
             pool_size=self.settings.size,
             max_overflow=self.settings.overflow,
             pool_timeout=self.settings.wait,
@@ -107,6 +113,8 @@ class Pool:
             holders=Holders(store),
         )
         listen(self.engine, self._watch)
+        if catalog is not None:
+            listen_access(self.engine, personal_columns(catalog))
 
     def open(self) -> None:
         """Opens the first connections. Raises UnavailableError, AuthenticationError, DatabaseMissingError,
@@ -227,7 +235,7 @@ class Pool:
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
-        with translated(operation, target or self.store):
+        with translated(operation, target, rules=self._rules, store=self.store):
             with driver.cursor() as cursor:
                 with cursor.copy(statement) as copy:
                     yield copy
@@ -267,9 +275,8 @@ class Pool:
 
     @contextmanager
     def _transaction(self, terms: Terms, operation: str, target: str, place: str) -> Iterator[Connection]:
-        target = target or self.store
-        with self._borrowed(terms, operation, target, place) as connection:
-            with translated(operation, target):
+        with self._borrowed(terms, operation, target or self.store, place) as connection:
+            with translated(operation, target, rules=self._rules, store=self.store):
                 connection.begin()
                 try:
                     yield connection
@@ -348,9 +355,9 @@ class Pool:
         return self._transaction_timeout if isinstance(timeout, Default) else timeout
 
     @property
-    def _pool(self) -> QueuePool:
+    def _pool(self) -> FairPool:
         pool = self.engine.pool
-        assert isinstance(pool, QueuePool)
+        assert isinstance(pool, FairPool)
         return pool
 
     @property

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from psycopg.waiting import wait_conn_async
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import (
     AuthenticationError,
@@ -31,11 +31,14 @@ from storekeeper.errors import (
 )
 from storekeeper.settings import SqlPool, without_password
 from storekeeper.stores.health import Health
+from storekeeper.stores.sql.access import listen_access, personal_columns
 from storekeeper.stores.sql.failures import POOL_HINT, RETRIED, of_code, sqlstate_of, translate, translated
+from storekeeper.stores.sql.fair import AsyncFairPool
 from storekeeper.stores.sql.holders import Holder, Holders, caller
 from storekeeper.stores.sql.listeners import HOLDER, TERMS, Watch, listen
 from storekeeper.stores.sql.origin import Origin, here_async
 from storekeeper.stores.sql.refusal import refusal
+from storekeeper.stores.sql.rules import Rules
 from storekeeper.stores.sql.slow import SlowQuery
 from storekeeper.stores.sql.statistics import PoolStatistics
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation, Terms
@@ -71,9 +74,12 @@ class AsyncPool:
         prepared: bool,
         store: str,
         clock: Clock,
+        catalog: Catalog | None = None,
     ) -> None:
-        """Opens nothing. Times are in seconds; `store` is the name in errors and reports. Raises SettingsError."""
+        """Opens nothing. Times are in seconds; `store` is the name in errors and reports. The catalogue says which
+        columns are personal, for the access log, and words the rules that are broken. Raises SettingsError."""
         self.store = store
+        self._rules = Rules(catalog) if catalog is not None else None
         self.settings = pool_parameters(url, pool)
         self._url = url
         self._connect_timeout = connect_timeout
@@ -84,7 +90,7 @@ class AsyncPool:
         defaults = {"connect_timeout": ceil(connect_timeout), "fallback_application_name": "storekeeper"}
         self.engine: AsyncEngine = create_async_engine(
             parsed,
-            poolclass=AsyncAdaptedQueuePool,
+            poolclass=AsyncFairPool,
             pool_size=self.settings.size,
             max_overflow=self.settings.overflow,
             pool_timeout=self.settings.wait,
@@ -106,6 +112,8 @@ class AsyncPool:
             holders=Holders(store),
         )
         listen(self.engine.sync_engine, self._watch)
+        if catalog is not None:
+            listen_access(self.engine.sync_engine, personal_columns(catalog))
 
     async def open(self) -> None:
         """Opens the first connections. Raises UnavailableError, AuthenticationError, DatabaseMissingError,
@@ -226,7 +234,7 @@ class AsyncPool:
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
-        with translated(operation, target or self.store):
+        with translated(operation, target, rules=self._rules, store=self.store):
             async with driver.cursor() as cursor:
                 async with cursor.copy(statement) as copy:
                     yield copy
@@ -268,9 +276,8 @@ class AsyncPool:
     async def _transaction(
         self, terms: Terms, operation: str, target: str, place: str
     ) -> AsyncIterator[AsyncConnection]:
-        target = target or self.store
-        async with self._borrowed(terms, operation, target, place) as connection:
-            with translated(operation, target):
+        async with self._borrowed(terms, operation, target or self.store, place) as connection:
+            with translated(operation, target, rules=self._rules, store=self.store):
                 await connection.begin()
                 try:
                     yield connection
@@ -349,9 +356,9 @@ class AsyncPool:
         return self._transaction_timeout if isinstance(timeout, Default) else timeout
 
     @property
-    def _pool(self) -> AsyncAdaptedQueuePool:
+    def _pool(self) -> AsyncFairPool:
         pool = self.engine.pool
-        assert isinstance(pool, AsyncAdaptedQueuePool)
+        assert isinstance(pool, AsyncFairPool)
         return pool
 
     @property
