@@ -14,7 +14,7 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 SOAK_AREAS := real-input relational time-series documents-and-keys jobs backups
 SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/ingest tests/contracts/stores/test_copy_binary_server.py \
 	tests/faults/test_ingest_bad_days.py
-SOAK_relational := tests/contracts/stores/test_postgres_async.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
+SOAK_relational := tests/migration/test_online_revisions.py tests/faults/test_migrations_under_writers.py tests/contracts/stores/test_postgres_async.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
 SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/faults/test_timescale_kill.py
 SOAK_documents-and-keys := tests/unit/stores/redis tests/unit/stores/mongo tests/faults/test_redis_bad_days.py
 SOAK_jobs := tests/unit/jobs tests/contracts/jobs tests/faults/test_jobs_killed.py
@@ -38,6 +38,7 @@ check: .venv/.made      ## linters, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/unasync.py --check
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
+	$(BIN)/python tools/lint_revisions.py
 	$(BIN)/mypy
 
 generate: .venv/.made   ## writes the sync twins of the async sources

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
 from alembic.script import Script
 
-from storekeeper.errors import ConflictError, DeclarationError, MigrationError
+from storekeeper.errors import ConflictError, DeclarationError, MigrationError, StorekeeperError
 from storekeeper.ledger.catalogues import record_catalogue, record_rollback
 from storekeeper.migrations.connection import connected, lock
 from storekeeper.migrations.documents import Change, carry_out, reconcile
 from storekeeper.migrations.engines import engine_of, record_engine
-from storekeeper.migrations.environment import downgrade, recorded_revisions, upgrade
+from storekeeper.migrations.environment import downgrade, is_online, recorded_revisions, upgrade
 from storekeeper.migrations.history import PLATFORM, History, SqlStore
-from storekeeper.migrations.lifecycles import late_rows_on, late_rows_steps, set_late_rows
+from storekeeper.migrations.lifecycles import (
+    chunk_steps,
+    chunks_on,
+    late_rows_on,
+    late_rows_steps,
+    set_chunk,
+    set_late_rows,
+)
+from storekeeper.migrations.online.retrying import retried
 from storekeeper.migrations.partitions import lacking, make_lacking, partitions_on
+from storekeeper.migrations.protection import Protecting
+from storekeeper.migrations.protection.reconciling import drop_policies
 from storekeeper.migrations.recorded import catalogue_on
 from storekeeper.migrations.steps import Applied, Plan, Step
+from storekeeper.migrations.targets import newest_of
 from storekeeper.platform import Platform
 from storekeeper.stores.sql.failures import translated
 
 #: In this order up, and back in the other one.
 SQL_STORES: tuple[SqlStore, ...] = ("postgres", "timescale")
 
-#: A revision that did not get its lock in time is tried again, so that it finds a quiet moment by itself.
-ATTEMPTS = 5
-PAUSE_SECONDS = 2.0
-
-#: Is told of each step before it is done.
+#: Is told of each step before it is done, and of what a revision is at while it runs.
 Tell = Callable[[Step], None]
+
+
+def _nobody(_: Step) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class _Sql:
     connection: sa.Connection
     history: History
     forced: str | None
+    tell: Tell
 
     def recorded(self) -> tuple[str, ...]:
         revisions = recorded_revisions(self.connection, self.store)
@@ -52,9 +62,10 @@ class _Sql:
 
     def attributes(self, branch: str) -> dict[str, object]:
         """What revisions of this branch are given: of series, the engine; the platform's own make the place for it."""
-        if self.store != "timescale" or branch == PLATFORM:
-            return {}
-        return {"engine": engine_of(self.connection, self.forced).engine}
+        attributes: dict[str, object] = {"tell": self.tell}
+        if self.store == "timescale" and branch != PLATFORM:
+            attributes["engine"] = engine_of(self.connection, self.forced).engine
+        return attributes
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,15 @@ class _Todo:
     do: Callable[[], None] | None
 
 
-def plan(platform: Platform, *, prune: bool = False) -> Plan:
+def plan(platform: Platform, *, prune: bool = False, to: str | None = None) -> Plan:
     """All that differs between the platform's catalogue and its stores, in the order in which `apply` does it.
 
+    `to`, such as "deals@0003", leaves it at the revisions of one domain up to that one, and those of the platform.
     Raises MigrationError where newer code has migrated a store, DriftError where its engine is not the one on record.
     """
     with ExitStack() as held:
-        stores = [_opened(platform, store, held) for store in SQL_STORES]
-        return Plan(tuple(todo.step for todo in _todo(platform, stores, prune)), prune)
+        stores = [_opened(platform, store, held, _nobody) for store in SQL_STORES]
+        return Plan(tuple(todo.step for todo in _todo(platform, stores, prune, to)), prune, to)
 
 
 def apply(platform: Platform, planned: Plan | None = None, *, tell: Tell | None = None) -> Applied:
@@ -82,9 +94,10 @@ def apply(platform: Platform, planned: Plan | None = None, *, tell: Tell | None 
     where there is more to do than it says. Interrupted anywhere, the next call goes on.
     """
     done: list[Step] = []
+    prune, to = (planned.prune, planned.to) if planned is not None else (False, None)
     with ExitStack() as held:
-        stores = [_locked(platform, store, held) for store in SQL_STORES]
-        todo = _todo(platform, stores, planned.prune if planned is not None else False)
+        stores = [_locked(platform, store, held, tell or _nobody) for store in SQL_STORES]
+        todo = _todo(platform, stores, prune, to)
         if planned is not None and (unseen := {t.step for t in todo if t.do} - set(planned.steps)):
             raise MigrationError(
                 f"there is more to do than was planned: {', '.join(sorted(map(str, unseen)))}",
@@ -109,27 +122,30 @@ def rollback(platform: Platform, domain: str, steps: int | None = 1, *, tell: Te
         platform.catalog.domain(domain)
     undone: list[str] = []
     with ExitStack() as held:
-        stores = [_locked(platform, store, held) for store in SQL_STORES]
-        for sql in reversed(stores):
-            recorded = sql.recorded()
-            strangers = sql.history.admit(recorded)
-            applied = sql.history.applied(domain, recorded)
-            others = [r for r in recorded if r in strangers or not r.startswith(f"{PLATFORM}_")]
-            if domain == PLATFORM and applied and others:
-                raise MigrationError(
-                    f"{', '.join(others)} stand on it",
-                    operation="roll back",
-                    target=PLATFORM,
-                    hint="roll them back first",
-                )
-            for script in applied[::-1][:steps]:
-                step = Step(sql.store, "downgrade", script.revision, _summary(script))
-                if tell is not None:
-                    tell(step)
-                attributes = sql.attributes(domain)
-                sql.connection.rollback()
-                _retried(sql, script, partial(downgrade, sql.connection, sql.history, script, attributes))
-                undone.append(f"{sql.store}: {script.revision}")
+        stores = [_locked(platform, store, held, tell or _nobody) for store in SQL_STORES]
+        with _protected_again(platform, stores, domain):
+            for sql in reversed(stores):
+                recorded = sql.recorded()
+                strangers = sql.history.admit(recorded)
+                applied = sql.history.applied(domain, recorded)
+                others = [r for r in recorded if r in strangers or not r.startswith(f"{PLATFORM}_")]
+                if domain == PLATFORM and applied and others:
+                    raise MigrationError(
+                        f"{', '.join(others)} stand on it",
+                        operation="roll back",
+                        target=PLATFORM,
+                        hint="roll them back first",
+                    )
+                if domain != PLATFORM and applied:
+                    drop_policies(sql.connection, domain)
+                for script in applied[::-1][:steps]:
+                    step = Step(sql.store, "downgrade", script.revision, _summary(script))
+                    if tell is not None:
+                        tell(step)
+                    attributes = sql.attributes(domain)
+                    sql.connection.rollback()
+                    _retried(sql, script, partial(downgrade, sql.connection, sql.history, script, attributes))
+                    undone.append(f"{sql.store}: {script.revision}")
         postgres = stores[0].connection
         if undone and catalogue_on(postgres) is not None:
             postgres.execute(record_rollback(", ".join(undone)))
@@ -137,34 +153,65 @@ def rollback(platform: Platform, domain: str, steps: int | None = 1, *, tell: Te
     return tuple(undone)
 
 
-def _locked(platform: Platform, store: SqlStore, held: ExitStack) -> _Sql:
-    sql = _opened(platform, store, held)
+@contextmanager
+def _protected_again(platform: Platform, stores: list[_Sql], domain: str) -> Iterator[None]:
+    """Protects what is left of a domain after its policies were dropped, whatever came of it meanwhile; cut off in the
+    middle, its tables stay closed until the next migration."""
+
+    def protect() -> None:
+        for sql in stores if domain != PLATFORM else ():
+            protecting = Protecting(platform, sql.store, sql.connection, prune=False)
+            for step in protecting.steps():
+                if step.action == "protect" and (step.target == domain or step.target.startswith(f"{domain}.")):
+                    protecting.carry_out(step.target)
+
+    try:
+        yield
+    except StorekeeperError as error:
+        try:
+            protect()
+        except StorekeeperError as unprotected:
+            error.add_note(f"nor could the tables of {domain} be protected again: {unprotected}")
+        raise
+    protect()
+
+
+def _locked(platform: Platform, store: SqlStore, held: ExitStack, tell: Tell) -> _Sql:
+    sql = _opened(platform, store, held, tell)
     lock(sql.connection, store)
     return sql
 
 
-def _opened(platform: Platform, store: SqlStore, held: ExitStack) -> _Sql:
+def _opened(platform: Platform, store: SqlStore, held: ExitStack, tell: Tell) -> _Sql:
     connection = held.enter_context(connected(platform, store))
-    return _Sql(store, connection, History(store, platform.catalog), platform.settings.engine)
+    return _Sql(store, connection, History(store, platform.catalog), platform.settings.engine, tell)
 
 
-def _todo(platform: Platform, stores: list[_Sql], prune: bool) -> list[_Todo]:
+def _todo(platform: Platform, stores: list[_Sql], prune: bool, to: str | None) -> list[_Todo]:
     postgres = stores[0]
+    if to is not None:
+        wanted = newest_of(to, {sql.store: (sql.history, sql.recorded()) for sql in stores})
+        return [item for sql in stores for item in _revisions(sql, {PLATFORM: None, **wanted[sql.store]})]
     todo = [item for sql in stores for item in _revisions(sql)]
     todo += [_Todo(step, None) for sql in stores for step in _without_revisions(platform, sql)]
     todo += list(_partitions(platform, postgres))
     todo += list(_lifecycles(platform, stores[1]))
+    todo += [item for sql in stores for item in _protection(platform, sql, prune)]
     todo += [_of_documents(platform, change) for change in _changes(platform, prune)]
     return todo + list(_record(platform, postgres))
 
 
-def _revisions(sql: _Sql) -> Iterator[_Todo]:
+def _revisions(sql: _Sql, only: Mapping[str, str | None] | None = None) -> Iterator[_Todo]:
+    """The pending ones; with `only`, of these branches, up to the revision that each names (None: all)."""
     recorded = sql.recorded()
     for stranger in sql.history.admit(recorded):
         detail = "of a domain that is not in this catalogue: left as it is"
         yield _Todo(Step(sql.store, "report", stranger, detail), None)
-    for branch in sql.history.branches:
+    for branch in sql.history.branches if only is None else [name for name in sql.history.branches if name in only]:
+        last = only[branch] if only is not None else None
         for script in sql.history.pending(branch, recorded):
+            if last is not None and script.revision > last:
+                break
             step = Step(sql.store, "upgrade", script.revision, _summary(script))
             yield _Todo(step, partial(_up, sql, branch, script))
         if sql.store == "timescale" and branch == PLATFORM:
@@ -195,16 +242,24 @@ def _up(sql: _Sql, branch: str, script: Script) -> None:
 
 
 def _retried(sql: _Sql, script: Script, run: Callable[[], None]) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with translated("migrate", f"{sql.store} by {script.revision}"):
-                run()
-            return
-        except ConflictError:
-            if attempt == ATTEMPTS:
-                raise
-            sql.connection.rollback()
-            time.sleep(PAUSE_SECONDS)
+    """Runs a revision until it gets its locks, so that it finds a quiet moment by itself.
+
+    One that is online sees to that step by step.
+    """
+    what = f"{sql.store} by {script.revision}"
+
+    def attempt() -> None:
+        with translated("migrate", what):
+            run()
+
+    def told(number: int, error: StorekeeperError) -> None:
+        sql.connection.rollback()
+        sql.tell(Step(sql.store, "wait", script.revision, f"not yet ({error.cause}), attempt {number}"))
+
+    if is_online(script):
+        attempt()
+    else:
+        retried(attempt, told, again=(ConflictError,))
 
 
 def _partitions(platform: Platform, postgres: _Sql) -> Iterator[_Todo]:
@@ -220,15 +275,30 @@ def _partitions(platform: Platform, postgres: _Sql) -> Iterator[_Todo]:
 
 
 def _lifecycles(platform: Platform, timescale: _Sql) -> Iterator[_Todo]:
-    actual = late_rows_on(timescale.connection)
+    actual, chunks = late_rows_on(timescale.connection), chunks_on(timescale.connection)
     timescale.connection.rollback()
 
     def set_late(name: str) -> None:
         timescale.connection.execute(set_late_rows(platform.catalog.hypertable(name)))
         timescale.connection.commit()
 
+    def record_chunk(name: str) -> None:
+        timescale.connection.execute(set_chunk(name, platform.catalog.hypertables))
+        timescale.connection.commit()
+
     for step in late_rows_steps(platform.catalog.hypertables, actual):
         yield _Todo(step, partial(set_late, step.target))
+    for step in chunk_steps(platform.catalog.hypertables, chunks):
+        yield _Todo(step, partial(record_chunk, step.target))
+
+
+def _protection(platform: Platform, sql: _Sql, prune: bool) -> Iterator[_Todo]:
+    """After revisions and partitions, so that what they made is not open for longer than it must be."""
+    recorded = sql.recorded()
+    coming = [branch for branch in sql.history.branches if sql.history.pending(branch, recorded)]
+    protecting = Protecting(platform, sql.store, sql.connection, prune=prune)
+    for step in protecting.steps(coming):
+        yield _Todo(step, None if step.action == "report" else partial(protecting.carry_out, step.target))
 
 
 def _changes(platform: Platform, prune: bool) -> tuple[Change, ...]:

@@ -1,14 +1,17 @@
 """Where tables and views differ from their declarations although every revision was applied.
 
-Tables by Alembic's own comparison; what that leaves out, how they are partitioned and materialized views, beside it.
+Tables by Alembic's own comparison; what that leaves out, how they are partitioned, their triggers and protection, and
+materialized views, beside it.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
+from alembic.autogenerate import produce_migrations
+from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 
 from storekeeper.catalog import Catalog, MaterializedView
@@ -16,8 +19,15 @@ from storekeeper.ledger import tables as ledger
 from storekeeper.migrations.connection import connected
 from storekeeper.migrations.environment import version_table
 from storekeeper.migrations.history import SqlStore
+from storekeeper.migrations.protection import Protecting
 from storekeeper.platform import Platform
-from storekeeper.timescale.quoting import column_type, qualified
+from storekeeper.timescale.quoting import column_type, qualified, quoted
+
+#: Whether a table's updated_at is kept by the platform's trigger, of whatever name, and that is not switched off.
+_KEPT = sa.text("""
+    SELECT true FROM pg_catalog.pg_trigger
+    WHERE tgrelid = to_regclass(:table) AND tgfoid = to_regprocedure('storekeeper.set_updated_at()')
+      AND tgtype & 19 = 19 AND tgenabled IN ('O', 'A')""")
 
 
 def drift(platform: Platform) -> tuple[str, ...]:
@@ -31,13 +41,27 @@ def drift(platform: Platform) -> tuple[str, ...]:
             found += [f"{store}: {line}" for line in differences(connection, store, platform.catalog)]
             if store == "postgres":
                 found += [f"{store}: {line}" for line in beside_alembic(connection, platform.catalog)]
+            differing = Protecting(platform, store, connection, prune=False).differing()
+            found += [f"{store}: protect {change.target}: {change.what}" for change in differing]
     return tuple(found)
 
 
 def differences(connection: sa.Connection, store: SqlStore, catalog: Catalog) -> list[str]:
     """What Alembic's comparison would change in this store, one line each."""
-    schemas = {ledger.SCHEMA, *(domain.name for domain in catalog.domains)}
+    found = comparison(connection, store, catalog).upgrade_ops
+    changes = found.as_diffs() if found is not None else []
+    # changes of one column come as a list of their own
+    return [_line(part) for change in changes for part in (change if isinstance(change, list) else [change])]
+
+
+def comparison(
+    connection: sa.Connection, store: SqlStore, catalog: Catalog, *, only: str | None = None
+) -> MigrationScript:
+    """What Alembic would do both ways, of a store and what is declared of it; of one domain alone with `only`."""
     declared = _declared(store, catalog)
+    schemas = {only} if only is not None else {ledger.SCHEMA, *(domain.name for domain in catalog.domains)}
+    for table in [table for table in declared.tables.values() if table.schema not in schemas]:
+        declared.remove(table)
     # both stores may be one database: what the other one declares is no stranger here, and neither is a partition
     own = {(table.schema, table.name) for table in declared.tables.values()}
     passed_over = (_known(catalog) - own) | _partitions(connection)
@@ -56,13 +80,14 @@ def differences(connection: sa.Connection, store: SqlStore, catalog: Catalog) ->
             "include_name": include_name,
         },
     )
-    changes = compare_metadata(context, declared)
-    # changes of one column come as a list of their own
-    return [_line(part) for change in changes for part in (change if isinstance(change, list) else [change])]
+    with warnings.catch_warnings():
+        # what SQLAlchemy says of its own reflection of a check that is NOT VALID
+        warnings.filterwarnings("ignore", "Can't validate argument 'dialect_options'", sa.exc.SAWarning)
+        return produce_migrations(context, declared)
 
 
 def beside_alembic(connection: sa.Connection, catalog: Catalog) -> list[str]:
-    """What its comparison does not see: tables that are partitioned otherwise, and materialized views."""
+    """What its comparison does not see: tables partitioned otherwise or without a trigger, and materialized views."""
     lines = []
     key = sa.text("SELECT pg_get_partkeydef(to_regclass(:table)), format('RANGE (%I)', CAST(:column AS text))")
     for lifecycle in catalog.lifecycles:
@@ -71,9 +96,28 @@ def beside_alembic(connection: sa.Connection, catalog: Catalog) -> list[str]:
             actual, wanted = connection.execute(key, names).one()
             if actual != wanted:
                 lines.append(f"repartition {lifecycle.name} by {wanted}, not {actual or 'at all'}")
+    lines += _half_made(connection, catalog)
     for view in catalog.views:
         lines += _view(connection, view)
+    for domain in catalog.domains:
+        for table in domain.tables:
+            if "updated_at" in table.columns and not connection.scalar(_KEPT, {"table": _qualified(table)}):
+                lines.append(f"add_trigger {table.schema}.{table.name}_updated_at")
     return lines
+
+
+def _half_made(connection: sa.Connection, catalog: Catalog) -> list[str]:
+    """Indexes that are there and of no use, and constraints that hold for new rows only: left by an interruption."""
+    schemas = [quoted(domain.name) for domain in catalog.domains]
+    query = sa.text("""
+        SELECT 'rebuild_index', x.oid::regclass::text FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+        WHERE NOT i.indisvalid AND x.relnamespace::regnamespace::text = ANY(:schemas)
+        UNION ALL
+        SELECT 'validate_constraint', conrelid::regclass::text || '.' || conname FROM pg_catalog.pg_constraint
+        WHERE NOT convalidated AND connamespace::regnamespace::text = ANY(:schemas) ORDER BY 1, 2
+    """)
+    return [f"{action} {name}" for action, name in connection.execute(query, {"schemas": schemas})]
 
 
 def _view(connection: sa.Connection, view: MaterializedView) -> list[str]:

@@ -16,17 +16,26 @@ from storekeeper.platform import Platform
 from storekeeper.stores.sql.failures import translated
 from storekeeper.stores.sql.urls import sqlalchemy_url
 
-#: How long a statement waits for a table that others use, before the whole revision is tried again; and how long one
-#: migration waits for another to end.
-LOCK_TIMEOUT = "5s"
+#: How long a statement waits for a table that others use, before the whole revision is tried again: all who come after
+#: wait with it. And how long one migration waits for another to end.
+LOCK_TIMEOUT = "500ms"
 QUEUE_TIMEOUT = "10min"
+
+#: A migration that is killed ends on the server too, in the middle of whatever it waits for or builds. Servers on
+#: systems that cannot tell refuse the setting.
+_END_WITH_ITS_CLIENT = """
+DO $block$ BEGIN
+    SET client_connection_check_interval = '1s';
+EXCEPTION WHEN invalid_parameter_value THEN NULL;
+END $block$
+"""
 
 
 @contextmanager
 def connected(platform: Platform, store: SqlStore) -> Iterator[sa.Connection]:
     """A connection past any pooler; it ends with the block, and with it what it began and did not commit."""
     engine = sa.create_engine(
-        sqlalchemy_url(platform.url(store, direct=True)),
+        sqlalchemy_url(platform.url(store, direct=True, role="owner")),
         poolclass=NullPool,
         connect_args={
             "connect_timeout": max(2, round(platform.settings.connect_timeout)),
@@ -42,6 +51,7 @@ def connected(platform: Platform, store: SqlStore) -> Iterator[sa.Connection]:
         connection.execute(sa.text("SET statement_timeout = 0"))
         connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
         connection.execute(sa.text("SET timezone = 'UTC'"))
+        connection.execute(sa.text(_END_WITH_ITS_CLIENT))
         connection.commit()
         yield connection
 

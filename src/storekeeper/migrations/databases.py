@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from storekeeper.clock import SystemClock
 from storekeeper.errors import MigrationError, PermissionDeniedError
 from storekeeper.migrations.history import SqlStore
-from storekeeper.platform.locating import locate
+from storekeeper.platform.locating import direct_url
 from storekeeper.settings import Settings, SqlPool, without_password
 from storekeeper.stores.sql.failures import sqlstate_of, translate
 from storekeeper.stores.sql.pool import Pool
@@ -29,7 +29,8 @@ def create_databases(settings: Settings) -> tuple[str, ...]:
     """
     made: list[str] = []
     for store in STORES:
-        url = _direct_url(settings, store)
+        # past a pooler, which knows the databases that it was told of; a server knows all of them
+        url = direct_url(settings, store, "owner")
         database = sqlalchemy_url(url).database
         if not database:
             raise MigrationError("its URL names no database", operation="create", target=without_password(url))
@@ -74,12 +75,3 @@ def _explained(error: sa.exc.DBAPIError, database: str, owner: str) -> Exception
     if isinstance(failure, PermissionDeniedError):
         failure.hint = f'have an administrator run: CREATE DATABASE "{database}" OWNER "{owner}"'
     return failure
-
-
-def _direct_url(settings: Settings, store: SqlStore) -> str:
-    """A pooler knows the databases that it was told of, a server all of them."""
-    url = locate(settings, store).url
-    direct = settings.postgres_direct_url
-    if direct is not None and url == locate(settings, "postgres").url:
-        return direct.get_secret_value()
-    return url

@@ -7,6 +7,21 @@
 | `execute_verbatim("CREATE FUNCTION …")` | what one statement makes, its colons left alone |
 | `create_hypertable(Hypertable(…))` | a series by the store's engine, without its rollups |
 | `create_rollup(Hypertable(…), "ticks_5min")` | one of the rollups that the hypertable lists |
+
+In a revision that says `online = True`, for tables that are written to meanwhile. Each is a step in transactions of its
+own, which may be taken again after an interruption:
+
+| call | makes |
+| --- | --- |
+| `add_column("deals.deals", "slug", "TEXT")` | a column |
+| `create_index_concurrently("idx_x", "deals.deals", ["slug"])` | an index, of a partitioned table part by part |
+| `add_check("deals.deals", "check_x", "price > 0")` | a check, for new rows first, then for all |
+| `add_foreign_key("deals.deals", "x_fkey", ["shop_id"], "deals.shops", ["id"])` | a foreign key, likewise |
+| `set_not_null("deals.deals", "slug")` | NOT NULL, by a check that is validated first |
+| `backfill("slugs", "deals.deals", "slug = lower(title)", "slug IS NULL")` | values of the rows that are there |
+| `execute_alone("CREATE OR REPLACE FUNCTION …")` | anything else that takes no time |
+
+And back: `drop_column`, `drop_index_concurrently`, `drop_constraint`, `drop_not_null`.
 """
 
 from __future__ import annotations
@@ -17,9 +32,43 @@ from alembic import context, op
 
 from storekeeper.catalog import Hypertable, Rollup
 from storekeeper.errors import DeclarationError, MigrationError
+from storekeeper.migrations.online.backfill import backfill
+from storekeeper.migrations.online.checks import (
+    add_check,
+    add_foreign_key,
+    drop_constraint,
+    drop_not_null,
+    set_not_null,
+    validate_constraint,
+)
+from storekeeper.migrations.online.columns import add_column, drop_column, execute_alone
+from storekeeper.migrations.online.indexes import create_index_concurrently, drop_index_concurrently
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.quoting import qualified, quoted, verbatim
 from storekeeper.timescale.statement import Statement
+
+__all__ = [
+    "add_check",
+    "add_column",
+    "add_foreign_key",
+    "backfill",
+    "create_hypertable",
+    "create_index_concurrently",
+    "create_rollup",
+    "create_schema",
+    "create_updated_at_trigger",
+    "drop_column",
+    "drop_constraint",
+    "drop_hypertable",
+    "drop_index_concurrently",
+    "drop_not_null",
+    "drop_rollup",
+    "drop_schema_if_empty",
+    "execute_alone",
+    "execute_verbatim",
+    "set_not_null",
+    "validate_constraint",
+]
 
 
 def create_schema(name: str) -> None:

@@ -7,13 +7,18 @@ from typing import Literal
 
 from storekeeper.catalog import StoreName
 
+#: `online` and `wait` are told while a revision runs: what it is at, and what it waits for.
 #: `report` is said and never done: what nobody declared stays, unless the plan was made to prune it.
 Action = Literal[
     "upgrade",
     "downgrade",
+    "online",
+    "wait",
     "choose engine",
     "make partitions",
     "set late rows",
+    "set chunk",
+    "protect",
     "create collection",
     "set validator",
     "create index",
@@ -44,11 +49,13 @@ class Step:
 class Plan:
     """All that differs between the catalogue and the stores, in the order in which it is done.
 
-    `prune` says that what nobody declared is dropped rather than reported.
+    `prune` says that what nobody declared is dropped rather than reported, `to` at which revision of which domain it
+    ends ("deals@0003").
     """
 
     steps: tuple[Step, ...]
     prune: bool = False
+    to: str | None = None
 
     @property
     def todo(self) -> tuple[Step, ...]:
