@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -20,6 +20,8 @@ from command_line import CommandLine
 from container_servers import container_servers
 from storekeeper.clock import FixedClock
 from storekeeper.servers import StackUrls, running_stack
+from storekeeper.servers.recipes import USER
+from storekeeper.servers.roles import ROLES, role_name
 
 TEMPLATE = "storekeeper_template"
 
@@ -39,6 +41,16 @@ def database_url(url: str, database: str) -> str:
     """The same server, another database."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"/{database}"))
+
+
+def role_urls(stack: Servers, database: str) -> dict[str, Any]:
+    """Settings by which every role finds a database: postgres_url, postgres_owner_url, …"""
+    urls = {role: database_url(stack.urls.postgres_as(role), database) for role in ROLES}
+    return {
+        f"{store}_url" if role == "app" else f"{store}_{role}_url": url
+        for store in ("postgres", "timescale")
+        for role, url in urls.items()
+    }
 
 
 class Servers(Protocol):
@@ -73,16 +85,15 @@ def postgres_url(stack: Servers) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def template(stack: Servers) -> str:
-    """The name of a database to which all migrations were applied, once a test process."""
+    """The name of a database to which all migrations were applied by its owner, once a test process."""
     from storekeeper import connect
     from storekeeper.migrations import apply
 
     with psycopg.connect(stack.urls.postgres, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    url = database_url(stack.urls.postgres, TEMPLATE)
+        _create_database(connection, TEMPLATE, "template1")
     with connect(
-        postgres_url=url,
-        timescale_url=url,
+        role="owner",
+        **role_urls(stack, TEMPLATE),
         mongo_url=stack.urls.mongo,
         redis_url=stack.urls.redis,
         mongo_database=TEMPLATE,
@@ -93,8 +104,39 @@ def template(stack: Servers) -> str:
 
 @pytest.fixture
 def migrated_url(stack: Servers, template: str) -> Iterator[str]:
-    """A database of the test's own, migrated to head: a clone of the template."""
+    """A database of the test's own, migrated to head: a clone of the template. The URL is the administrator's, to whom
+    row-level security does not apply."""
     yield from _fresh_database(stack.urls.postgres, template=template)
+
+
+@pytest.fixture
+def app_url(stack: Servers, migrated_url: str) -> str:
+    """That database as a service logs in to it."""
+    return database_url(stack.urls.postgres_as("app"), _database_of(migrated_url))
+
+
+@pytest.fixture
+def owner_url(stack: Servers, migrated_url: str) -> str:
+    """That database as migrations log in to it."""
+    return database_url(stack.urls.postgres_as("owner"), _database_of(migrated_url))
+
+
+@pytest.fixture
+def analyst_url(stack: Servers, migrated_url: str) -> str:
+    """That database as an analyst logs in to it."""
+    return database_url(stack.urls.postgres_as("analyst"), _database_of(migrated_url))
+
+
+@pytest.fixture
+def jobs_url(stack: Servers, migrated_url: str) -> str:
+    """That database as jobs, ingest and backups log in to it."""
+    return database_url(stack.urls.postgres_as("jobs"), _database_of(migrated_url))
+
+
+@pytest.fixture
+def role_settings(stack: Servers, migrated_url: str) -> dict[str, Any]:
+    """Settings of a platform on that database, a URL a role; of both SQL stores."""
+    return role_urls(stack, _database_of(migrated_url))
 
 
 @pytest.fixture
@@ -148,8 +190,17 @@ def _command_line(postgres: str, mongo: str, mongo_prefix: str, redis: str, fold
 def _fresh_database(url: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        )
+        _create_database(connection, name, template)
         yield database_url(url, name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _create_database(connection: psycopg.Connection[tuple[object, ...]], name: str, template: str) -> None:
+    """A database of the owner's, as an installation's is: the rights to the database itself are not cloned."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+    owner = role_name(USER, "owner")
+    connection.execute(statement.format(*map(sql.Identifier, (name, template, owner))))
+
+
+def _database_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")

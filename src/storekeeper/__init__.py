@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Collection as Collection,
         DocumentIndex as DocumentIndex,
         Domain as Domain,
+        DomainJob as DomainJob,
         Effect as Effect,
         Hypertable as Hypertable,
         JsonModel as JsonModel,
@@ -45,14 +46,26 @@ if TYPE_CHECKING:
         ConflictError as ConflictError,
         InputError as InputError,
         NotFoundError as NotFoundError,
+        OperationError as OperationError,
         RefusedError as RefusedError,
         StorekeeperError as StorekeeperError,
     )
+    from storekeeper.jobs.job import Action as Action
     from storekeeper.platform import (
         AsyncPlatform as AsyncPlatform,
         Platform as Platform,
         connect as connect,
         connect_async as connect_async,
+    )
+    from storekeeper.relay import Delivery as Delivery
+    from storekeeper.sealing import (
+        AsyncKeyRing as AsyncKeyRing,
+        KeyRing as KeyRing,
+        MasterKeys as MasterKeys,
+        digest as digest,
+        hash_password as hash_password,
+        new_token as new_token,
+        password_matches as password_matches,
     )
     from storekeeper.settings import Settings as Settings
     from storekeeper.span import (
@@ -66,7 +79,11 @@ if TYPE_CHECKING:
         weeks as weeks,
         years as years,
     )
+    from storekeeper.stores.postgres.audit import audit as audit
+    from storekeeper.stores.postgres.audit_async import audit_async as audit_async
     from storekeeper.stores.postgres.keyset import Page as Page
+    from storekeeper.stores.postgres.outbox import record as record
+    from storekeeper.stores.postgres.outbox_async import record_async as record_async
     from storekeeper.stores.postgres.paging import page as page
     from storekeeper.stores.postgres.paging_async import page_async as page_async
 
@@ -75,27 +92,34 @@ __version__ = "0.1.0"
 #: Where each public name lives.
 _HOMES = {
     "NAMING_CONVENTION": "catalog",
+    "Action": "jobs.job",
     "Aggregate": "catalog",
+    "AsyncKeyRing": "sealing",
     "AsyncPlatform": "platform",
     "BackupPolicy": "catalog",
     "Catalog": "catalog",
     "Clock": "clock",
     "ConflictError": "errors",
     "Collection": "catalog",
+    "Delivery": "relay",
     "DocumentIndex": "catalog",
     "Domain": "catalog",
+    "DomainJob": "catalog",
     "Effect": "catalog",
     "FixedClock": "clock",
     "Hypertable": "catalog",
     "JsonModel": "catalog",
     "InputError": "errors",
+    "KeyRing": "sealing",
     "Keyspace": "catalog",
     "LOG_LEVELS": "catalog",
+    "MasterKeys": "sealing",
     "MaterializedView": "catalog",
     "Measure": "catalog",
     "Monthly": "catalog",
     "Protection": "catalog",
     "NotFoundError": "errors",
+    "OperationError": "errors",
     "Page": "stores.postgres.keyset",
     "Platform": "platform",
     "RateLimit": "catalog",
@@ -108,16 +132,24 @@ _HOMES = {
     "TableLifecycle": "catalog",
     "TypedJson": "catalog",
     "Yearly": "catalog",
+    "audit": "stores.postgres.audit",
+    "audit_async": "stores.postgres.audit_async",
     "connect": "platform",
     "connect_async": "platform",
     "days": "span",
+    "digest": "sealing",
+    "hash_password": "sealing",
     "hours": "span",
     "microseconds": "span",
     "minutes": "span",
     "months": "span",
+    "new_token": "sealing",
     "ohlcv": "catalog",
+    "password_matches": "sealing",
     "page": "stores.postgres.paging",
     "page_async": "stores.postgres.paging_async",
+    "record": "stores.postgres.outbox",
+    "record_async": "stores.postgres.outbox_async",
     "seconds": "span",
     "weeks": "span",
     "years": "span",

@@ -78,9 +78,10 @@ def test_a_terminal_of_any_width_has_a_row_a_line(filled: CommandLine, width: in
     assert "numbers rounded; --json and -o FILE have them exact" in " ".join(" ".join(bars).split()) or width == 140
     users = on_terminal(filled, width, "query", "invest.users", "--limit", "5")
     assert all(cell_len(line) <= width for line in users), users
-    assert sum("@example.org" in line for line in users) == 5
+    assert "@example.org" not in "".join(users)
     assert "secret" not in "".join(users)
-    assert "not shown: password_hash" in " ".join(users)
+    assert "not shown: " in " ".join(users)
+    assert "password_hash" in " ".join(" ".join(users).partition("not shown: ")[2].split())
 
 
 @pytest.mark.parametrize(("form", "ending"), [("csv", ".csv"), ("ndjson", ".ndjson")])
@@ -139,8 +140,10 @@ def test_without_a_range_it_is_the_newest_day(filled: CommandLine) -> None:
     assert len(filled("query", PRICES, "--bars", "1d", "--json").json) == 35
     assert len(filled("query", PRICES, "--to", "2022-08-01", "--json", "--limit", "9999").json) == 1440
     users = filled("query", "invest.users", "--json", "--limit", "99").json
-    assert (len(users), users[0]["email"]) == (60, "u59@example.org")
-    assert "password_hash" not in users[0]
+    assert len(users) == 60
+    assert {"email", "password_hash"}.isdisjoint(users[0])
+    named = filled("query", "invest.users", "--columns", "email", "--json", "--limit", "1").json
+    assert named == [{"email": "u59@example.org"}]
     assert users[0]["preferences"] == {"n": 1.5}
     assert filled("query", "invest.users", "--columns", "password_hash", "--limit", "1").out.count("$2b$secret") == 1
 

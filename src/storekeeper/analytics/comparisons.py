@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from storekeeper.analytics.annotations import members
 from storekeeper.analytics.datasets import Documents, checked_columns
+from storekeeper.catalog import plain_type
 from storekeeper.errors import InputError, ValueFitError
 from storekeeper.timescale.conditions import Condition
 from storekeeper.timescale.quoting import column_type, quoted
@@ -85,7 +86,7 @@ def _grouped(comparisons: Sequence[Comparison]) -> list[tuple[str, Operator, lis
 
 
 def _sql(column: sa.Column[Any], operator: Operator, values: Sequence[str], prefix: str) -> Condition:
-    name, kind = quoted(column.name), column.type
+    name, kind = quoted(column.name), plain_type(column.type)
     if operator not in ("=", "!="):
         if isinstance(kind, (sa.ARRAY, sa.JSON)):
             raise InputError(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
@@ -14,12 +13,6 @@ from storekeeper.catalog import Catalog, Collection, Domain, TableLifecycle
 from storekeeper.errors import ColumnError, DeclarationError
 from storekeeper.timescale.levels import Level, levels
 
-#: Digests and keys of people: columns that are read only where they are asked for by name.
-_SECRET = re.compile(
-    r"(?:.*_)?(?:password|secret|(?:refresh|access|reset|verification|auth|session|api|share)_(?:token|key))"
-    r"(?:_hash|_digest)?"
-)
-
 
 @dataclass(frozen=True)
 class Series:
@@ -28,6 +21,7 @@ class Series:
     level: Level
 
     store: Literal["timescale"] = "timescale"
+    hidden: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,11 +49,13 @@ class Series:
 @dataclass(frozen=True)
 class Relation:
     """A relational table. `time` is the column that a range is of: what its lifecycle or its partitions go by, else
-    created_at, else its only time; None where there is none."""
+    created_at, else its only time; None where there is none. `hidden` are the columns that identify a person, or hold a
+    digest: they are read only where they are asked for by name, and by a role that may."""
 
     table: sa.Table
     lifecycle: TableLifecycle | None = None
     chosen: str | None = None
+    hidden: tuple[str, ...] = ()
 
     store: Literal["postgres"] = "postgres"
     kind: Literal["table"] = "table"
@@ -102,6 +98,7 @@ class Documents:
     collection: Collection
 
     store: Literal["mongo"] = "mongo"
+    hidden: tuple[str, ...] = ()
     kind: Literal["collection"] = "collection"
 
     @property
@@ -156,7 +153,7 @@ def find(catalog: Catalog, name: str, *, time_column: str | None = None) -> Sour
             target=name,
             hint=f"its times are {', '.join(source.times)}" if source.times else "it has none",
         )
-    return Relation(source.table, source.lifecycle, time_column)
+    return replace(source, chosen=time_column)
 
 
 def near(name: str, known: Iterable[str], *, what: str) -> str:
@@ -185,17 +182,14 @@ def checked_columns(source: Source, names: Sequence[str], known: Sequence[str] |
     return tuple(names)
 
 
-def secret(column: str) -> bool:
-    """Whether a column holds what nobody reads by chance: the digest of a password, a token, a key."""
-    return _SECRET.fullmatch(column) is not None
-
-
 def _all(catalog: Catalog) -> Iterable[Source]:
     for domain in catalog.domains:
         for hypertable in domain.hypertables:
             yield from map(Series, levels(hypertable))
         lives = {life.name: life for life in domain.lifecycles}
+        hidden = {protection.name: protection.hidden for protection in domain.protections}
         for table in domain.tables:
-            yield Relation(table, lives.get(f"{table.schema}.{table.name}"))
+            name = f"{table.schema}.{table.name}"
+            yield Relation(table, lives.get(name), hidden=hidden.get(name, ()))
         for collection in domain.collections:
             yield Documents(domain, collection)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import sqlalchemy as sa
 
 from storekeeper.analytics.comparisons import Comparison, mongo_filter
-from storekeeper.analytics.datasets import Documents, Relation, Series, Source, checked_columns, find, secret
+from storekeeper.analytics.datasets import Documents, Relation, Series, Source, checked_columns, find
 from storekeeper.analytics.documents import as_row, column_type
 from storekeeper.analytics.statements import Column, select
 from storekeeper.errors import ColumnError, InputError, NotMigratedError
@@ -41,7 +41,7 @@ class Request:
     """What is asked for: rows of [start, end) of a dataset, where all comparisons hold, the newest `limit` of them.
 
     None leaves an end of the range open. `keys` are values of the series' key (its symbol), `every` asks for bars of
-    that width (hypertables alone), `columns` None means all but secrets; `time_column` is what a range of a table is
+    that width (hypertables alone), `columns` None: all but personal ones; `time_column` is what a range of a table is
     of. Raises InputError where the range is none.
     """
 
@@ -70,7 +70,7 @@ class Answer:
     """Rows in batches, to be taken once, while the store is being read.
 
     Series and documents come oldest first; tables newest first, or by key where they have no time. `hidden` are columns
-    that are left out because they are secret; `cut` says whether `limit` left out older rows.
+    that are left out because they are personal; `cut` says whether `limit` left out older rows.
     """
 
     columns: tuple[Column, ...]
@@ -189,11 +189,10 @@ def statement_of(source: Series | Relation, request: Request) -> tuple[Statement
 
 
 def chosen(source: Source, request: Request) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns to be read, and those that are left out as secret. Raises ColumnError."""
+    """The columns to be read, and those that are left out as personal. Raises ColumnError."""
     if request.columns is not None:
         return checked_columns(source, request.columns), ()
-    hidden = tuple(name for name in source.columns if secret(name))
-    return tuple(name for name in source.columns if name not in hidden), hidden
+    return tuple(name for name in source.columns if name not in source.hidden), source.hidden
 
 
 def pool_of(platform: Platform, source: Series | Relation) -> Pool:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from storekeeper.analytics.comparisons import Comparison, sql_condition
 from storekeeper.analytics.datasets import Relation, Series
-from storekeeper.catalog import Aggregate
+from storekeeper.catalog import Aggregate, plain_type
 from storekeeper.timescale.bars import as_read
 from storekeeper.timescale.conditions import Condition, since
 from storekeeper.timescale.levels import Level
@@ -100,7 +100,7 @@ def _from(source: Series | Relation) -> str:
 
 def _column(source: Series | Relation, name: str) -> Column:
     column = table_of(source).columns[name]
-    if isinstance(column.type, (sa.JSON, sa.ARRAY)):
+    if isinstance(plain_type(column.type), (sa.JSON, sa.ARRAY)):
         return Column(name, sa.Text(), json=True)
     return Column(name, _bounded(source.level, name) if isinstance(source, Series) else column.type)
 

@@ -6,6 +6,7 @@ from storekeeper.catalog.documents import Collection, DocumentIndex
 from storekeeper.catalog.domain import Domain
 from storekeeper.catalog.effects import Effect
 from storekeeper.catalog.hypertable import Hypertable
+from storekeeper.catalog.jobs import DomainJob
 from storekeeper.catalog.keys import Keyspace, RateLimit
 from storekeeper.catalog.log_levels import LOG_LEVELS
 from storekeeper.catalog.naming import NAMING_CONVENTION
@@ -13,7 +14,7 @@ from storekeeper.catalog.protection import Protection
 from storekeeper.catalog.ranges import Range
 from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
 from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
-from storekeeper.catalog.typed_json import JsonModel, TypedJson
+from storekeeper.catalog.typed_json import JsonModel, TypedJson, plain_type
 from storekeeper.catalog.views import MaterializedView
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Collection",
     "DocumentIndex",
     "Domain",
+    "DomainJob",
     "Effect",
     "Hypertable",
     "JsonModel",
@@ -42,4 +44,5 @@ __all__ = [
     "Yearly",
     "load_catalog",
     "ohlcv",
+    "plain_type",
 ]

@@ -64,5 +64,10 @@ class TypedJson(sa.types.TypeDecorator[Any]):
             ) from error
 
 
+def plain_type(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """The type as the server knows it: JSONB where the column is TypedJson; any other as it is."""
+    return kind.impl_instance if isinstance(kind, sa.types.TypeDecorator) else kind
+
+
 def _shown(shape: Any) -> str:
     return shape.__name__ if isinstance(shape, type) else str(shape)

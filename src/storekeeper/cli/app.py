@@ -8,15 +8,32 @@ import typer
 from typer.core import TyperGroup
 
 from storekeeper import __version__
-from storekeeper.cli import backup, demo, ingest, jobs, migrate, query, stack, status
+from storekeeper.cli import audit, backup, demo, doctor, ingest, jobs, keys, migrate, outbox, query, seed, stack, status
 
 EPILOG = (
     "Exit codes: 0 done, 2 wrong input or settings, 3 a store failed, 4 the life of a dataset forbids it,"
-    " 5 a migration, 6 a job, 7 a backup, 8 an embedded server failed, 130 interrupted."
+    " 5 a migration, 6 a job, 7 a backup, 8 an embedded server failed, 9 sealing or the audit log, 130 interrupted."
 )
 
 #: Every command and group, in the order in which a newcomer meets them.
-ORDER = ("demo", "up", "down", "status", "env", "migrate", "ingest", "query", "jobs", "run", "backup")
+ORDER = (
+    "demo",
+    "up",
+    "down",
+    "status",
+    "env",
+    "migrate",
+    "seed",
+    "ingest",
+    "query",
+    "jobs",
+    "run",
+    "outbox",
+    "backup",
+    "keys",
+    "audit",
+    "doctor",
+)
 
 
 class InOrder(TyperGroup):
@@ -42,11 +59,16 @@ app.command("down", short_help="Stop them; their data stays.")(stack.down)
 app.command("status", short_help="Health, drift, sizes, last and next runs.")(status.status)
 app.command("env", short_help="The URLs of the stores, as shell lines.")(stack.env)
 app.add_typer(migrate.app, name="migrate", short_help="Bring all stores to what the catalogue declares.")
+app.command("seed", short_help="Write the first rows of a domain.")(seed.seed)
 app.command("ingest", short_help="Put files into a dataset, and set aside the rows that break a rule.")(ingest.ingest)
 app.command("query", short_help="Bars, rows or documents: on the terminal, or into a file.")(query.query)
 app.add_typer(jobs.app, name="jobs", short_help="List and run jobs; what ran, and how it ended.")
 app.command("run", short_help="The scheduler, in the foreground.")(jobs.serve)
+app.add_typer(outbox.app, name="outbox", short_help="What is on its way to the other stores.")
 app.add_typer(backup.app, name="backup", short_help="Make, list and check backups.")
+app.add_typer(keys.app, name="keys", short_help="The keys that personal data is sealed with.")
+app.add_typer(audit.app, name="audit", short_help="What must be answered for, and whether it is whole.")
+app.command("doctor", short_help="What is wrong with settings and servers, and what to do.")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storekeeper.errors import (
+    AuditError,
     BackupError,
     ConstraintError,
     DeclarationError,
@@ -16,6 +17,8 @@ from storekeeper.errors import (
     JobError,
     LifecycleError,
     MigrationError,
+    OperationError,
+    SealingError,
     ServerError,
     SettingsError,
     StoreError,
@@ -27,6 +30,7 @@ EXIT_CODES: tuple[tuple[type[StorekeeperError], int], ...] = (
     (InputError, 2),
     (SettingsError, 2),
     (DeclarationError, 2),
+    (OperationError, 2),  # what a domain's rules forbid
     (ConstraintError, 2),  # rows that break a rule of the schema
     (StoreError, 3),
     (LifecycleError, 4),
@@ -34,6 +38,8 @@ EXIT_CODES: tuple[tuple[type[StorekeeperError], int], ...] = (
     (JobError, 6),
     (BackupError, 7),
     (ServerError, 8),
+    (SealingError, 9),
+    (AuditError, 9),
 )
 INTERRUPTED = 128 + signal.SIGINT
 

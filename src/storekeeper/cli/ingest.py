@@ -157,7 +157,7 @@ def _opened(directory: Path | None, catalog: str | None, dataset: str) -> Iterat
 
     settings = Settings.load(directory=directory, catalog=catalog)
     stores = stores_of(load_catalog(settings.catalog).only(settings.domains), dataset)
-    with connect(stores=stores, directory=directory, catalog=catalog) as platform:
+    with connect(stores=stores, directory=directory, catalog=catalog, role="jobs") as platform:
         yield platform
 
 

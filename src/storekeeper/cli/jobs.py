@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from storekeeper.cli.audit import noted
 from storekeeper.cli.failing import reported
 from storekeeper.cli.options import AsOf, CatalogPath, Directory, DryRun, Json, moment, opened
 from storekeeper.cli.output import briefly, console, emit_json, grouped, size, table
@@ -45,9 +46,13 @@ def run_one(
 ) -> None:
     """Runs one job now, and records it. A failed job exits with 6."""
     with opened(directory, catalog, as_json=as_json) as platform:
-        from storekeeper.jobs import run_job
+        from storekeeper.jobs import job_named, jobs_of, run_job
 
-        run = run_job(platform, name, as_of=moment("--as-of", as_of), dry_run=dry_run)
+        job, when = job_named(name, jobs_of(platform.catalog)), moment("--as-of", as_of)
+        if job.destructive and not dry_run:
+            as_of_when = {} if when is None else {"as_of": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
+            noted(platform, "destructive_confirmed", subject="storekeeper.jobs", subject_id=name, detail=as_of_when)
+        run = run_job(platform, job, as_of=when, dry_run=dry_run)
         if as_json:
             emit_json(run.as_json())
         else:

@@ -14,7 +14,7 @@ from storekeeper.cli.failing import reported
 from storekeeper.errors import InputError
 
 if TYPE_CHECKING:
-    from storekeeper.platform import Platform, StoreName
+    from storekeeper.platform import Platform, Role, StoreName
     from storekeeper.span import Span
 
 Directory = Annotated[
@@ -41,12 +41,14 @@ def opened(
     *,
     as_json: bool = False,
     stores: Sequence[StoreName] = ("postgres", "timescale", "mongo", "redis"),
+    role: Role = "jobs",
 ) -> Iterator[Platform]:
-    """The platform of a command; failures of what is done with it are reported as the program's own."""
+    """The platform of a command, which works as the role of jobs where it says no other; failures of what is done with
+    it are reported as the program's own."""
     with reported(as_json=as_json):
         from storekeeper.platform import connect
 
-        with connect(stores=stores, directory=directory, catalog=catalog) as platform:
+        with connect(stores=stores, directory=directory, catalog=catalog, role=role) as platform:
             yield platform
 
 

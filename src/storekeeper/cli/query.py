@@ -211,7 +211,7 @@ def _opened(directory: Path | None, catalog: str | None, request: Request) -> It
     settings = Settings.load(directory=directory, catalog=catalog)
     declared = load_catalog(settings.catalog).only(settings.domains)
     source = find(declared, request.dataset, time_column=request.time_column)
-    with connect(stores=(source.store,), directory=directory, catalog=catalog) as platform:
+    with connect(stores=(source.store,), directory=directory, catalog=catalog, role="analyst") as platform:
         yield platform, source
 
 

@@ -55,13 +55,20 @@ def down(directory: Directory = None, as_json: Json = False) -> None:
 
 
 def env(directory: Directory = None, as_json: Json = False) -> None:
-    """The four URLs as shell lines, passwords included: eval "$(storekeeper env)"."""
+    """The URLs of the stores and of their roles as shell lines, passwords included: eval "$(storekeeper env)"."""
     with reported(as_json=as_json):
-        from storekeeper.platform.locating import STORES, locate
+        from storekeeper.platform.locating import ROLES, STORES, locate
         from storekeeper.settings import Settings
 
         settings = Settings.load(directory=directory)
-        urls = {f"STOREKEEPER_{name.upper()}_URL": locate(settings, name).url for name in STORES}
+        urls: dict[str, str] = {}
+        for store in STORES:
+            urls[f"STOREKEEPER_{store.upper()}_URL"] = own = locate(settings, store).url
+            # a role that logs in as services do needs no line: that is the default
+            others = {role: locate(settings, store, role).url for role in ROLES if role != "app"}
+            urls |= {
+                f"STOREKEEPER_{store.upper()}_{role.upper()}_URL": url for role, url in others.items() if url != own
+            }
         if as_json:
             emit_json(urls)
             return

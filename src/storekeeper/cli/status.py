@@ -31,7 +31,7 @@ def status(directory: Directory = None, catalog: CatalogPath = None, as_json: Js
         found: dict[str, Any] = {"servers": _servers(settings.directory), "stores": _stores(directory, catalog)}
         well = all(store["ok"] for store in found["stores"])
         if well:
-            with connect(directory=directory, catalog=catalog) as platform:
+            with connect(directory=directory, catalog=catalog, role="jobs") as platform:
                 found |= _found(platform)
         if as_json:
             emit_json(found)

@@ -12,9 +12,14 @@ from storekeeper.catalog import TableLifecycle
 from storekeeper.errors import DeclarationError, StorekeeperError
 from storekeeper.jobs.each import each
 from storekeeper.jobs.job import Action, Steps
+from storekeeper.ledger import tables
+from storekeeper.span import days
 
 if TYPE_CHECKING:
     from storekeeper.platform import Platform
+
+#: The platform's own: what was delivered is kept for a week, to be looked at.
+OWN = (TableLifecycle(tables.outbox, since="delivered_at", drop_after=days(7)),)
 
 #: Rows a transaction: short locks, and little lost when a run is called off.
 BATCH = 5_000
@@ -44,7 +49,7 @@ def run(platform: Platform, *, as_of: datetime, dry_run: bool) -> Steps:
         if deleted:
             yield Action("delete", lifecycle.name, detail, rows=deleted)
 
-    return each(platform.catalog.lifecycles, clean)
+    return each((*platform.catalog.lifecycles, *OWN), clean)
 
 
 def outlived(lifecycle: TableLifecycle, as_of: datetime) -> sa.ColumnElement[bool] | None:

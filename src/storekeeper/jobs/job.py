@@ -54,7 +54,8 @@ class Job:
     """Something that is done again and again: idempotent, and as of any moment.
 
     `run` names a function of a module, "module:function", of the shape of JobFunction. `schedule` None: by hand only.
-    A destructive job takes away what cannot be made again.
+    A destructive job takes away what cannot be made again. A quiet one runs so often that most runs find nothing to do:
+    those leave no row in the run ledger, and its other rows are kept for a week.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Job:
     summary: str = ""
     destructive: bool = False
     missed: Missed = "one"
+    quiet: bool = False
 
     def function(self) -> JobFunction:
         """Imports what `run` names. Raises DeclarationError."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from storekeeper.clock import as_utc
@@ -28,13 +28,17 @@ from storekeeper.migrations import applied_catalogue
 if TYPE_CHECKING:
     from storekeeper.platform import Platform
 
+#: How long the ledger keeps what a quiet job did.
+QUIET_RUNS_KEPT = timedelta(days=7)
+
 #: Is told of each thing as soon as it is done.
 Tell = Callable[[Action | Skipped], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of a job, as the ledger holds it; of a dry run there is no row, so it has no `id`.
+    """A run of a job, as the ledger holds it; of a dry run, and of a quiet one that did nothing, there is no row, and
+    so no `id`.
 
     `tick` is the scheduled instant, None where it was run by hand; times are aware UTC.
     """
@@ -96,7 +100,7 @@ def run_job(
         return _rehearsed(platform, wanted, as_of, stop, tell)
     with _locked(platform, wanted):
         now = server_now(platform)
-        run = _begun(platform, wanted, as_utc(as_of) if as_of is not None else now, None)
+        run = _begun(platform, wanted, as_utc(as_of) if as_of is not None else now, None, now)
         assert run is not None, "only a tick can be taken"
         return _carried_out(platform, wanted, run, now if not allow_future else None, stop, tell)
 
@@ -114,8 +118,9 @@ def run_tick(
     Raises as `run_job` does.
     """
     with _locked(platform, job):
-        run = _begun(platform, job, as_utc(tick), as_utc(tick))
-        return None if run is None else _carried_out(platform, job, run, server_now(platform), stop, tell)
+        now = server_now(platform)
+        run = _begun(platform, job, as_utc(tick), as_utc(tick), now)
+        return None if run is None else _carried_out(platform, job, run, now, stop, tell)
 
 
 def history(platform: Platform, limit: int = 20, job: str | None = None) -> tuple[Run, ...]:
@@ -184,8 +189,15 @@ def _elsewhere(platform: Platform, job: Job, refused: AlreadyRunningError) -> Al
     )
 
 
-def _begun(platform: Platform, job: Job, as_of: datetime, tick: datetime | None) -> Run | None:
-    """Writes the run down; None where its tick is another's. The caller holds the job's lock."""
+def _begun(platform: Platform, job: Job, as_of: datetime, tick: datetime | None, now: datetime) -> Run | None:
+    """Writes the run down; None where its tick is another's. The caller holds the job's lock.
+
+    That of a quiet job is written when it has ended, if then.
+    """
+    if job.quiet:
+        if tick is not None and (newest := newest_tick(platform, job)) is not None and newest >= tick:
+            return None
+        return Run(job.name, as_of, "running", Report(), now, None, runner(), tick=tick)
     with platform.postgres.begin(operation="begin run", target=job.name) as connection:
         connection.execute(ledger.bury_runs(job.name))
         statement = ledger.begin_run(job.name, as_of=as_of, runner=runner(), scheduled_at=tick)
@@ -290,7 +302,8 @@ def _finished(
     platform: Platform, run: Run, state: ledger.RunState, done: list[Action | Skipped], reason: str | None
 ) -> Run:
     report = Report.of(done)
-    assert run.id is not None
+    if run.id is None:
+        return _noted(platform, run, state, report, reason)
     statement = ledger.finish_run(
         run.id, state, report=report.as_json(), rows=report.rows, bytes_=report.bytes, reason=reason
     )
@@ -304,6 +317,28 @@ def _finished(
             hint="what it did is done; the next run goes on from there",
         )
     return _run(ledger.decode_run(row))
+
+
+def _noted(platform: Platform, run: Run, state: ledger.RunState, report: Report, reason: str | None) -> Run:
+    """Writes down a run of a quiet job, now that it has ended; one that did nothing, and did not fail, is not."""
+    if state != "failed" and not report.actions and not report.skipped:
+        return replace(run, state=state, reason=reason, finished_at=server_now(platform))
+    statement = ledger.note_run(
+        run.job,
+        state,
+        as_of=run.as_of,
+        runner=run.runner,
+        scheduled_at=run.tick,
+        started_at=run.started_at,
+        report=report.as_json(),
+        rows=report.rows,
+        bytes_=report.bytes,
+        reason=reason,
+    )
+    with platform.postgres.begin(operation="note run", target=run.job) as connection:
+        connection.execute(ledger.forget_runs(run.job, older_than=QUIET_RUNS_KEPT))
+        row = connection.execute(statement).one_or_none()
+    return replace(run, state=state, report=report, reason=reason) if row is None else _run(ledger.decode_run(row))
 
 
 def _failed(job: Job, error: StorekeeperError) -> JobFailedError:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 
-from storekeeper.catalog import BackupPolicy, Catalog
+from storekeeper.catalog import BackupPolicy, Catalog, DomainJob
 from storekeeper.clock import as_utc
 from storekeeper.errors import DeclarationError
 from storekeeper.jobs.job import Every, Job
-from storekeeper.span import Span, days, hours, minutes
+from storekeeper.span import Span, days, hours, minutes, seconds
 
 #: A tick of a job that forgets missed ones is run when it is no older than this.
 GRACE = minutes(1)
@@ -63,11 +63,28 @@ UPKEEP: tuple[Job, ...] = (
         destructive=True,
         missed="one",
     ),
+    Job(
+        "relay",
+        "storekeeper.jobs.relay:run",
+        Every(seconds(5)),
+        "applies to the other stores what the outbox holds for them, in order",
+        missed="one",
+        quiet=True,
+    ),
+    Job(
+        "audit",
+        "storekeeper.jobs.audit:run",
+        Every(seconds(5)),
+        "seals what was appended to the audit log into its hash chain",
+        missed="one",
+        quiet=True,
+    ),
 )
 
 
 def jobs_of(catalog: Catalog) -> tuple[Job, ...]:
-    """The jobs of an installation: the upkeep, and a backup of each store, as its policy says or else by hand.
+    """The jobs of an installation: the upkeep, those of its domains, and a backup of each store, as its policy says or
+    else by hand.
 
     The views are refreshed as often as the one of them that needs it most.
     """
@@ -79,6 +96,7 @@ def jobs_of(catalog: Catalog) -> tuple[Job, ...]:
     )
     return (
         *upkeep,
+        *(_of_domain(job) for job in catalog.jobs),
         _backup("postgres", policies.get("postgres")),
         _backup("timescale", policies.get("timescale")),
         _backup("mongo", policies.get("mongo")),
@@ -132,6 +150,11 @@ def due(job: Job, last: datetime | None, now: datetime) -> tuple[datetime, ...]:
 
 def _after(schedule: Every, tick: datetime) -> datetime:
     return schedule.span.after(tick - schedule.offset) + schedule.offset
+
+
+def _of_domain(job: DomainJob) -> Job:
+    schedule = Every(job.every, at=job.at)
+    return Job(job.name, job.run, schedule, job.summary, destructive=job.destructive, missed="one", quiet=job.quiet)
 
 
 def _backup(store: str, policy: BackupPolicy | None) -> Job:

@@ -153,7 +153,7 @@ class _Firing:
         except JobFailedError as error:
             _log.error("%s as of %s: %s", job.name, tick.isoformat(), error)
             return
-        if run is not None:
+        if run is not None and run.id is not None:
             _log.info("%s as of %s: %s in %.1f s: %s", job.name, tick.isoformat(), run.state, run.seconds, run.outcome)
 
     def _now(self, schedule: Every) -> datetime:

@@ -30,7 +30,8 @@ def run(platform: Platform, *, as_of: datetime, dry_run: bool) -> Steps:
 
 def _refreshed(platform: Platform, view: MaterializedView, *, dry_run: bool) -> Steps:
     name = qualified(view.table.schema or "", view.table.name)
-    with platform.postgres.begin(timeout=None, operation="refresh", target=view.name, local=_REFRESHING) as connection:
+    local = {**platform.postgres.as_owner, **_REFRESHING}
+    with platform.postgres.begin(timeout=None, operation="refresh", target=view.name, local=local) as connection:
         populated = connection.execute(sa.text(_POPULATED), {"view": name}).scalar_one_or_none()
         if populated is None:
             raise NotMigratedError(operation="refresh", target=view.name, hint="run `storekeeper migrate`")

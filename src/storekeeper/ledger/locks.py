@@ -83,6 +83,17 @@ def series_lock(dataset: str) -> Lock:
     return _lock("series", dataset)
 
 
+def outbox_lock(key: str) -> Lock:
+    """Held from the moment at which an effect of this key is recorded until its transaction ends, so that positions
+    within a key are in the order of the commits."""
+    return _lock("outbox", key)
+
+
+def audit_lock() -> Lock:
+    """Held while rows of the audit log are sealed: the chain has one end."""
+    return _lock("audit")
+
+
 def file_lock(dataset: str, digest: str) -> Lock:
     """Held while a file of this content is ingested into a dataset."""
     return _lock("file", f"{dataset}/{digest}")

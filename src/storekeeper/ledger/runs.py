@@ -98,6 +98,41 @@ def finish_run(
     )
 
 
+def note_run(
+    job: str,
+    state: RunState,
+    *,
+    as_of: datetime,
+    runner: str,
+    scheduled_at: datetime | None,
+    started_at: datetime,
+    report: Sequence[dict[str, Any]],
+    rows: int | None,
+    bytes_: int | None,
+    reason: str | None,
+) -> sa.Insert:
+    """Notes a run that has ended, and whose beginning was not noted: returns no row where its tick is another's."""
+    ended = insert(runs).values(
+        job=job,
+        scheduled_at=scheduled_at,
+        as_of=as_of,
+        state=state,
+        runner=runner,
+        started_at=started_at,
+        finished_at=sa.func.clock_timestamp(),
+        report=list(report),
+        rows=rows,
+        bytes=bytes_,
+        reason=reason,
+    )
+    return ended.on_conflict_do_nothing().returning(*_COLUMNS)
+
+
+def forget_runs(job: str, *, older_than: timedelta) -> sa.Delete:
+    """Takes the runs of a job out of the ledger that ended longer ago than that."""
+    return sa.delete(runs).where(runs.c.job == job, runs.c.finished_at < sa.func.clock_timestamp() - older_than)
+
+
 def bury_runs(job: str) -> sa.Update:
     """Marks runs of this job that never ended as died. Only whoever holds the job's lock may say that."""
     return (

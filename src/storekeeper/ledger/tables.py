@@ -58,6 +58,63 @@ applied_catalogues = sa.Table(
     sa.Column("applied_at", _TIME, nullable=False, server_default=_NOW),
 )
 
+#: One row an effect that another store shall see, written in the transaction that made it so. Its id is its position.
+#: `next_attempt_at` is null until an attempt has failed; `last_error` is why the last one did.
+outbox = sa.Table(
+    "outbox",
+    POSTGRES,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("effect", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("payload", JSONB, nullable=False),
+    sa.Column("recorded_at", _TIME, nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.Column("delivered_at", _TIME),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_error", sa.Text),
+    sa.Column("next_attempt_at", _TIME),
+)
+# the head of each key, and the rows behind it in order
+sa.Index("idx_outbox_undelivered", outbox.c.key, outbox.c.id, postgresql_where=outbox.c.delivered_at.is_(None))
+sa.Index("idx_outbox_delivered", outbox.c.delivered_at, postgresql_where=outbox.c.delivered_at.is_not(None))
+
+#: One row an act that must be answered for. Ids and digests, never what identifies a person. Time, actor, request and
+#: role are the server's (a trigger sets them); rows are appended, never changed.
+audit_log = sa.Table(
+    "audit_log",
+    POSTGRES,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", _TIME, nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),  # a table, a job, the key ring
+    sa.Column("subject_id", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text),  # app.current_user_id
+    sa.Column("request_id", sa.Text),  # app.request_id
+    sa.Column("db_role", sa.Text, nullable=False, server_default=sa.text("current_user")),
+    sa.Column("detail", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    sa.CheckConstraint("action ~ '^[a-z][a-z_]{0,49}$'", name="check_action"),
+    sa.CheckConstraint("jsonb_typeof(detail) = 'object'", name="check_detail"),
+)
+sa.Index("idx_audit_log_at", audit_log.c.at.desc())
+
+#: One row a row of the log, in the order in which they were sealed: `hash` is over the hash before it and the row.
+audit_chain = sa.Table(
+    "audit_chain",
+    POSTGRES,
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("row_id", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("hash", sa.LargeBinary, nullable=False),  # sha256
+    sa.Column("sealed_at", _TIME, nullable=False),
+    sa.CheckConstraint("position > 0", name="check_position"),
+    sa.CheckConstraint("octet_length(hash) = 32", name="check_hash"),
+)
+
+#: The rows of the log that are not in the chain yet; a trigger notes them, in the transaction that appends them.
+audit_pending = sa.Table(
+    "audit_pending",
+    POSTGRES,
+    sa.Column("row_id", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+
 
 def _ingested(name: str, metadata: sa.MetaData) -> sa.Table:
     """One row a file whose rows were taken, committed with them.
@@ -95,7 +152,26 @@ watermarks = sa.Table(
     sa.Column("dropped_before", _TIME),
     sa.Column("late_rows", sa.Text, nullable=False, server_default="refuse"),
     sa.Column("rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("chunk", sa.Text),  # how long a chunk is, as an interval; what a service asks for must be one
     sa.CheckConstraint("late_rows IN ('refuse', 'keep')", name="check_late_rows"),
+)
+
+#: One row a back-fill of a revision. `at` is the primary key of the last row that it has dealt with, as text (null:
+#: none yet); `rows_seen` and `rows_changed` go up to there, `rows_about` is the server's estimate at the start.
+backfills = sa.Table(
+    "backfills",
+    POSTGRES,
+    sa.Column("revision", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("table_name", sa.Text, nullable=False),
+    sa.Column("statement", sa.Text, nullable=False),
+    sa.Column("at", sa.ARRAY(sa.Text)),
+    sa.Column("rows_about", sa.BigInteger, nullable=False),
+    sa.Column("rows_seen", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("rows_changed", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("began_at", _TIME, nullable=False, server_default=_NOW),
+    sa.Column("changed_at", _TIME, nullable=False, server_default=_NOW),
+    sa.Column("finished_at", _TIME),
 )
 
 #: Ranges [lower, upper) of a dataset whose rows changed since its rollups were made.

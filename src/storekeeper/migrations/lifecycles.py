@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from storekeeper.catalog import Hypertable
 from storekeeper.ledger.tables import watermarks
 from storekeeper.migrations.steps import Step
+from storekeeper.timescale.levels import levels
 
 
 def late_rows_on(connection: sa.Connection) -> dict[str, str]:
@@ -31,3 +32,31 @@ def late_rows_steps(wanted: Iterable[Hypertable], actual: Mapping[str, str]) -> 
 def set_late_rows(hypertable: Hypertable) -> sa.Update:
     """Has a series treat late rows as declared."""
     return sa.update(watermarks).where(watermarks.c.dataset == hypertable.name).values(late_rows=hypertable.late_rows)
+
+
+def chunks_on(connection: sa.Connection) -> dict[str, str | None]:
+    """How long a chunk is, by dataset, as far as it is on record; empty before the first migration."""
+    column = sa.text(
+        "SELECT true FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass(:table) AND attname = 'chunk'"
+    )
+    if not connection.scalar(column, {"table": watermarks.fullname}):
+        # a store of before: all that it has is to be put on record
+        return dict.fromkeys(late_rows_on(connection))
+    rows = connection.execute(sa.select(watermarks.c.dataset, watermarks.c.chunk))
+    return {row.dataset: row.chunk for row in rows}
+
+
+def chunk_steps(wanted: Iterable[Hypertable], actual: Mapping[str, str | None]) -> tuple[Step, ...]:
+    """One step a series or rollup that the store has, and of whose chunks it has not the declared length on record."""
+    return tuple(
+        Step("timescale", "set chunk", level.name, str(level.chunk))
+        for hypertable in wanted
+        for level in levels(hypertable)
+        if level.name in actual and actual[level.name] != level.chunk.sql
+    )
+
+
+def set_chunk(dataset: str, hypertables: Iterable[Hypertable]) -> sa.Update:
+    """Puts on record how long a chunk of a series or rollup is."""
+    length = next(level.chunk.sql for one in hypertables for level in levels(one) if level.name == dataset)
+    return sa.update(watermarks).where(watermarks.c.dataset == dataset).values(chunk=length)

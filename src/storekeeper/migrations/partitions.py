@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -68,6 +68,7 @@ class _OwnConnection:
     """Begins transactions on the one connection of a migration; what it had open ends by that."""
 
     connection: sa.Connection
+    as_owner: Mapping[str, str] = field(default_factory=dict)
 
     @contextmanager
     def begin(

@@ -4,6 +4,7 @@ with connect() as platform:                 or   platform = connect(); …; plat
 async with connect_async() as platform:     or   platform = await connect_async()
 connect(postgres_url=…, …)                  settings as arguments, before environment and files
 connect(stores=("redis",))                  opens those stores alone
+connect(role="jobs")                        logs in to the SQL stores as the role of jobs, not as that of services
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from storekeeper.catalog import Catalog, load_catalog
 from storekeeper.clock import Clock, SystemClock
-from storekeeper.platform.locating import STORES, StoreName
+from storekeeper.platform.locating import STORES, Role, StoreName
 from storekeeper.platform.platform import Platform
 from storekeeper.platform.platform_async import AsyncPlatform
 from storekeeper.settings import Settings
@@ -50,15 +51,17 @@ def connect(
     catalog: Catalog | str | None = None,
     clock: Clock | None = None,
     root: Path | None = None,
+    role: Role = "app",
     **settings: Any,
 ) -> Platform:
     """An open platform, to be used as a context manager or closed by `close()`.
 
     Settings are read as Settings.load says, from the folder `root`. A store without a URL is looked for in the stack
-    that runs in `settings.directory`; none is ever started. `catalog` is a Catalog, or names one as module:NAME. Raises
-    SettingsError and the stores' own errors.
+    that runs in `settings.directory`; none is ever started. `catalog` is a Catalog, or names one as module:NAME. `role`
+    is as whom the SQL stores are logged in to: app for services, jobs, analyst, and owner, which is for migrations
+    alone. Raises SettingsError and the stores' own errors.
     """
-    platform = Platform(*_parts(catalog, clock, root, settings))
+    platform = Platform(*_parts(catalog, clock, root, settings), role)
     platform.open(stores)
     return platform
 
@@ -69,10 +72,11 @@ def connect_async(
     catalog: Catalog | str | None = None,
     clock: Clock | None = None,
     root: Path | None = None,
+    role: Role = "app",
     **settings: Any,
 ) -> Connecting:
     """As `connect()`, for asyncio: `async with connect_async() as platform`, or `await connect_async()`."""
-    return Connecting(AsyncPlatform(*_parts(catalog, clock, root, settings)), stores)
+    return Connecting(AsyncPlatform(*_parts(catalog, clock, root, settings), role), stores)
 
 
 def _parts(

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import ForkedError, StoreError
-from storekeeper.platform.locating import STORES, StoreName, locate
+from storekeeper.platform.locating import STORES, Role, StoreName, direct_url, locate, login, owner_elsewhere
 from storekeeper.settings import Settings
 from storekeeper.stores.health import Health
 from storekeeper.stores.mongo.mongo import Mongo
@@ -24,6 +24,9 @@ from storekeeper.stores.sql.urls import pool_parameters, same_pool
 from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.engine import choose_engine
 
+if TYPE_CHECKING:
+    from storekeeper.sealing import KeyRing
+
 
 class Platform:
     """Four open stores, a catalogue and a clock, bound to the process (and event loop) that opened them.
@@ -31,11 +34,14 @@ class Platform:
     A store that was not opened raises StoreError when it is asked for; after a fork every one raises ForkedError.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, clock: Clock) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, clock: Clock, role: Role = "app") -> None:
+        """Opens nothing. `role` is as whom the SQL stores are logged in to."""
+        self.role: Role = role
         self.settings = settings
         self.catalog = catalog
         self.clock = clock
         self._stores: dict[str, Any] = {}
+        self._keyring: KeyRing | None = None
         self._closing = ExitStack()
         self._process = os.getpid()
 
@@ -44,10 +50,16 @@ class Platform:
         try:
             if "postgres" in stores:
                 pool = self._pool("postgres")
-                self._stores["postgres"] = Postgres(pool, self.catalog)
+                self._stores["postgres"] = Postgres(pool, self.catalog, owner=self._owner("postgres"))
             if "timescale" in stores:
                 pool = self._pool("timescale")
-                self._stores["timescale"] = Timescale(pool, self.catalog, choose_engine(None, self.settings.engine))
+                self._stores["timescale"] = Timescale(
+                    pool,
+                    self.catalog,
+                    choose_engine(None, self.settings.engine),
+                    owner=self._owner("timescale"),
+                    service=self._is_service("timescale"),
+                )
             if "mongo" in stores:
                 mongo = Mongo(
                     locate(self.settings, "mongo").url,
@@ -73,6 +85,7 @@ class Platform:
     def close(self) -> None:
         """Closes every store; running work gets `settings.close_deadline` seconds."""
         self._stores.clear()
+        self._keyring = None
         self._closing.close()
 
     @property
@@ -100,18 +113,30 @@ class Platform:
         return store
 
     @property
+    def keyring(self) -> KeyRing:
+        """The key ring, which is opened when it is first used. Raises SettingsError where its place is a store's."""
+        if os.getpid() != self._process:
+            raise ForkedError(target="key ring", hint=_AFTER_FORK)
+        if self._keyring is None:
+            # late: most processes seal nothing, and cryptography takes its time to import
+            from storekeeper.platform.ring import master_keys, ring_place
+            from storekeeper.sealing import KeyRing
+
+            self._keyring = KeyRing(ring_place(self.settings), lambda: master_keys(self.settings))
+            self._closing.callback(self._keyring.close)
+        return self._keyring
+
+    @property
     def opened(self) -> tuple[str, ...]:
         """The names of the stores that are open."""
         return tuple(self._stores)
 
-    def url(self, store: StoreName, *, direct: bool = False) -> str:
-        """The URL of a store, password included; `direct` goes past a transaction-mode pooler of `postgres`."""
-        past_pooler = self.settings.postgres_direct_url
-        if direct and past_pooler is not None:
-            pooled = locate(self.settings, "postgres").url
-            if store == "postgres" or (store == "timescale" and locate(self.settings, "timescale").url == pooled):
-                return past_pooler.get_secret_value()
-        return locate(self.settings, store).url
+    def url(self, store: StoreName, *, direct: bool = False, role: Role | None = None) -> str:
+        """The URL of a store, password included; `direct` goes past a transaction-mode pooler of `postgres`. Of a SQL
+        store for this platform's role, or for another."""
+        if direct and store in ("postgres", "timescale"):
+            return direct_url(self.settings, store, role or self.role)
+        return locate(self.settings, store, role or self.role).url
 
     def health(self) -> tuple[Health, ...]:
         """One answer a store that is open."""
@@ -127,16 +152,16 @@ class Platform:
 
     def _store(self, name: str) -> Any:
         if os.getpid() != self._process:
-            raise ForkedError(target=name, hint="open a platform in each process: call connect() after the fork")
+            raise ForkedError(target=name, hint=_AFTER_FORK)
         if name not in self._stores:
             raise StoreError("is not open", target=name, hint="name it in connect(stores=…), and use it before close()")
         return self._stores[name]
 
     def _pool(self, store: StoreName) -> Pool:
         """The pool of a SQL store: that of `postgres` where server, database and role are the same."""
-        url = locate(self.settings, store).url
+        url = self.url(store)
         relational: Postgres | None = self._stores.get("postgres")
-        if relational is not None and same_pool(url, locate(self.settings, "postgres").url):
+        if relational is not None and same_pool(url, self.url("postgres")):
             return relational.pool
         defaults = (store == "timescale" and self.settings.timescale_pool) or self.settings.pool
         pool = Pool(
@@ -148,12 +173,25 @@ class Platform:
             prepared=self.settings.prepared_statements,
             store=store,
             clock=self.clock,
+            catalog=self.catalog,
         )
         pool.open()
         self._closing.callback(pool.close, self.settings.close_deadline)
         return pool
 
+    def _owner(self, store: StoreName) -> str | None:
+        """The owner's name, where this role logs in by another and may become that one."""
+        return owner_elsewhere(self.settings, store, self.role) if self.role == "jobs" else None
+
+    def _is_service(self, store: StoreName) -> bool:
+        """Whether the login is that of services, and they are not the owner."""
+        own = login(self.settings, store, self.role)
+        return own == login(self.settings, store, "app") != login(self.settings, store, "owner")
+
     def _opened(self, name: str, store: object, opening: Callable[[], None], closing: Callable[[], None]) -> None:
         opening()
         self._closing.callback(closing)
         self._stores[name] = store
+
+
+_AFTER_FORK = "open a platform in each process: call connect() after the fork"

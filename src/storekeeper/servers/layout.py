@@ -16,6 +16,7 @@ class Layout:
     stack.lock       held by the supervisor as long as it lives
     stack.json       the run: who supervises, since when, which servers; gone when the stack is down
     secrets.json     the generated passwords, mode 0600
+    master.key       what wraps the keys of the key ring, mode 0600; keyring.sqlite is that ring, unless settings differ
     versions.json    which program wrote each data directory last
     NAME/            the data of a server          NAME.partial/  one that is being made
     NAME.lock        held by a server and all of its processes as long as one of them lives
@@ -33,7 +34,7 @@ class Layout:
         """
         if not self.directory.is_dir() or self.stack_lock.exists() or self.secrets_file.exists():
             return None
-        ours = {*SERVERS, "backups", "conf", "logs", ".gitignore"}
+        ours = {*SERVERS, "backups", "conf", "logs", ".gitignore", "keyring.sqlite", "keyring.sqlite-journal"}
         names = sorted(entry.name for entry in self.directory.iterdir())
         return next((name for name in names if name not in ours and not name.startswith("made-by-storekeeper")), None)
 
@@ -48,6 +49,14 @@ class Layout:
     @property
     def secrets_file(self) -> Path:
         return self.directory / "secrets.json"
+
+    @property
+    def master_key_file(self) -> Path:
+        return self.directory / "master.key"
+
+    @property
+    def keyring_file(self) -> Path:
+        return self.directory / "keyring.sqlite"
 
     @property
     def versions_file(self) -> Path:

@@ -6,14 +6,18 @@ The drivers are imported by the probe that needs them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storekeeper.errors import ServerStartError
 from storekeeper.servers.launcher import Child, describe_exit
 from storekeeper.servers.recipes import DATABASE, USER
 from storekeeper.servers.steps import Steps
+
+if TYPE_CHECKING:
+    from storekeeper.servers.roles import RoleName
 
 START_SECONDS = 60.0
 # A server that says that it is recovering or loading is at work: a large log takes its time.
@@ -103,6 +107,35 @@ def ensure_database(socket: Path, password: str) -> None:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
     except psycopg.Error as error:
         raise ServerStartError(str(error).strip(), operation="create the database", target=DATABASE) from error
+
+
+def ensure_roles(socket: Path, password: str, passwords: Mapping[RoleName, str]) -> None:
+    """Makes the stack's login roles where they are missing, and has each let in by its password in secrets.json. The
+    database must be there. Raises ServerStartError."""
+    import psycopg
+
+    from storekeeper.servers.roles import make_roles, role_name, set_password
+
+    def login(user: str, by: str) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            host=str(socket.parent), user=user, password=by, dbname=DATABASE, connect_timeout=_ANSWER_SECONDS
+        )
+
+    try:
+        with login(USER, password) as connection:
+            made = make_roles(connection, USER, passwords)
+        for role, own in passwords.items():
+            name = role_name(USER, role)
+            if name in made:
+                continue
+            try:
+                login(name, own).close()
+            except psycopg.OperationalError:
+                # the secrets were lost and made anew, or the data is a restored copy's
+                with login(USER, password) as connection:
+                    set_password(connection, name, own)
+    except psycopg.Error as error:
+        raise ServerStartError(str(error).strip(), operation="create the roles", target=DATABASE) from error
 
 
 def redis_answer(socket: Path, password: str) -> Answer:

@@ -24,8 +24,9 @@ from storekeeper.servers.launcher import SAME_IDENTITY, Child, Command, finish, 
 from storekeeper.servers.layout import Layout
 from storekeeper.servers.processes import is_postmaster_of, listening_port
 from storekeeper.servers.recipes import MONGO, POSTGRES, RECIPES, REDIS
+from storekeeper.servers.roles import ROLES
 from storekeeper.servers.sizing import postgres_sizes, this_machine
-from storekeeper.servers.state import ServerState, data_version_problem, read_versions, write_private
+from storekeeper.servers.state import ServerState, data_version_problem, read_versions, role_secret, write_private
 from storekeeper.servers.steps import Steps
 
 INITDB_SECONDS = 120.0
@@ -128,6 +129,7 @@ def _postgres(program: Program, site: Site) -> Steps[Running]:
     yield from readiness.until_ready(child, partial(readiness.postgres_answer, socket, password, database="postgres"))
     readiness.ensure_database(socket, password)
     yield from readiness.until_ready(child, partial(readiness.postgres_answer, socket, password))
+    readiness.ensure_roles(socket, password, {role: site.passwords[role_secret(role)] for role in ROLES})
     return Running(program, child, str(socket), SystemClock().now())
 
 

@@ -17,6 +17,7 @@ from storekeeper.errors import AlreadyUpError, NotUpError, ServerError, ServerSt
 from storekeeper.servers.layout import Layout
 from storekeeper.servers.processes import ProcessIdentity
 from storekeeper.servers.recipes import DATABASE, MONGO, POSTGRES, REDIS, SERVERS, USER
+from storekeeper.servers.roles import ROLES, RoleName, role_name
 
 STARTING, READY, STOPPING = "starting", "ready", "stopping"
 _FORMAT = 1
@@ -28,14 +29,21 @@ _STOPPING_SECONDS = 20.0
 class StackUrls:
     """Where the servers of a stack are reached, passwords included (and kept out of the repr).
 
-    A server that is not in the stack has none.
+    A server that is not in the stack has none. Of PostgreSQL, `postgres` is the administrator's, a superuser, by which
+    nothing of ours works; `postgres_as` is that of a role.
     """
 
     _by_server: Mapping[str, str] = field(repr=False)
+    _by_role: Mapping[RoleName, str] = field(default_factory=dict, repr=False)
 
     @property
     def postgres(self) -> str:
         return self._url(POSTGRES)
+
+    def postgres_as(self, role: RoleName) -> str:
+        """The URL by which the installation's role logs in to the stack's database."""
+        administrator = self._url(POSTGRES)  # raises where there is no such server
+        return self._by_role.get(role, administrator)
 
     @property
     def timescale(self) -> str:
@@ -139,16 +147,30 @@ def recorded_state(directory: Path) -> StackState | None:
     if not state.servers:
         return state
     passwords = read_passwords(layout)
-    return replace(state, urls=StackUrls({server.name: url_of(server, passwords) for server in state.servers}))
+    by_server = {server.name: url_of(server, passwords) for server in state.servers}
+    by_role = {
+        role: _postgres_url(server, role_name(USER, role), passwords[role_secret(role)])
+        for server in state.servers
+        for role in ROLES
+        if server.name == POSTGRES and role_secret(role) in passwords
+    }
+    return replace(state, urls=StackUrls(by_server, by_role))
+
+
+def role_secret(role: RoleName) -> str:
+    """Under which name the password of a role of PostgreSQL is kept."""
+    return f"{POSTGRES}_{role}"
+
+
+def _postgres_url(server: ServerState, user: str, password: str) -> str:
+    return f"postgresql://{user}:{password}@/{DATABASE}?host={quote(str(Path(server.endpoint).parent), safe='')}"
 
 
 def url_of(server: ServerState, passwords: Mapping[str, str]) -> str:
     password = passwords[server.name]
     match server.name:
         case "postgres":
-            return (
-                f"postgresql://{USER}:{password}@/{DATABASE}?host={quote(str(Path(server.endpoint).parent), safe='')}"
-            )
+            return _postgres_url(server, USER, password)
         case "redis":
             return f"unix://:{password}@{quote(server.endpoint)}?db=0"
         case "mongo":
@@ -160,7 +182,8 @@ def url_of(server: ServerState, passwords: Mapping[str, str]) -> str:
 def passwords_of(layout: Layout) -> dict[str, str]:
     """The stack's passwords; each is made once, at the first start."""
     present = read_passwords(layout) if layout.secrets_file.exists() else {}
-    made = {server: secrets.token_hex(24) for server in SERVERS if server not in present}
+    needed = (*SERVERS, *map(role_secret, ROLES))
+    made = {name: secrets.token_hex(24) for name in needed if name not in present}
     if made:
         write_private(layout.secrets_file, json.dumps({**present, **made}, indent=1) + "\n")
     return {**present, **made}

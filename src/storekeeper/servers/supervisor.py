@@ -32,6 +32,7 @@ from storekeeper.servers import rundir, state
 from storekeeper.servers.binaries import Program, find_program
 from storekeeper.servers.launcher import Child, describe_exit, rotate, stop
 from storekeeper.servers.layout import Layout
+from storekeeper.servers.master_key import make_master_key
 from storekeeper.servers.processes import ProcessIdentity
 from storekeeper.servers.recipes import RECIPES
 from storekeeper.servers.rundir import RunFolder
@@ -197,6 +198,7 @@ class Supervisor:
     def _site(self) -> Site:
         if self._folder is None:
             raise ServerError("there is no run folder yet")
+        make_master_key(self._layout)
         return Site(self._layout, self._folder.path, state.passwords_of(self._layout), os.environ, self._own)
 
     def _own(self, child: Child) -> None:

@@ -117,7 +117,7 @@ def select_bars(
     held = wanted & since("bucket", window.lower, window.upper, "held") & negated(within_any("bucket", behind, "held"))
     inner = (
         f"SELECT {listed(('bucket', *shape.by, *(name for name, _ in named)))} "
-        f"FROM {qualified(level.schema, level.table_name)} WHERE {held.sql}"
+        f"FROM {qualified(level.schema, level.read_name)} WHERE {held.sql}"
     )
     parameters = dict(held.parameters)
     if behind:

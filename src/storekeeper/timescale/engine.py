@@ -61,6 +61,10 @@ class Engine(Protocol):
         """Chunks of these ranges, none of which is there; whoever runs it holds the level's chunks lock."""
         ...
 
+    def ask_for_chunks(self, level: Level, ranges: Iterable[Range]) -> list[Statement]:
+        """The same for those who may only write rows: the server makes them, once it has checked that they are due."""
+        ...
+
     def pending(self, level: Level) -> Inspection[list[Range]]:
         """What changed in a level since the rollup above it was made; merged, in order."""
         ...

@@ -17,10 +17,14 @@ _TIME = sa.DateTime(timezone=True)
 
 @dataclass(frozen=True)
 class Level:
-    """One table of a series: its rows (depth 0), or a rollup of it. Datasets are named with their schema."""
+    """One table of a series: its rows (depth 0), or a rollup of it. Datasets are named with their schema.
+
+    `shown`: a rollup is read through the view by which services see it.
+    """
 
     hypertable: Hypertable
     depth: int
+    shown: bool = False
 
     @property
     def rollup(self) -> Rollup | None:
@@ -33,6 +37,16 @@ class Level:
     @property
     def table_name(self) -> str:
         return self.rollup.name if self.rollup else self.hypertable.table.name
+
+    @property
+    def view_name(self) -> str:
+        """Of the security-barrier view that shows a rollup to services; a name ends after 63 bytes."""
+        return f"shown_{self.table_name}"[:63]
+
+    @property
+    def read_name(self) -> str:
+        """What its rows are read from."""
+        return self.view_name if self.shown and self.depth else self.table_name
 
     @property
     def name(self) -> str:

@@ -118,15 +118,17 @@ class PartitionsEngine:
             Statement(f"{create_table(level.table)} PARTITION BY RANGE ({quoted(level.time)})"),
             *(Statement(create_index(index)) for index in indexes),
             Statement(
-                "INSERT INTO storekeeper.watermarks (dataset, late_rows) "
-                f"VALUES ({literal(level.name)}, {literal(late_rows)})"
+                "INSERT INTO storekeeper.watermarks (dataset, late_rows, chunk) "
+                f"VALUES ({literal(level.name)}, {literal(late_rows)}, {literal(level.chunk.sql)})"
             ),
             *capture(level),
         ]
 
     def _drop(self, level: Level) -> list[Statement]:
         dataset = literal(level.name)
+        shown = f"DROP VIEW IF EXISTS {qualified(level.schema, level.view_name)}"
         return [
+            *([Statement(shown)] if level.depth else []),
             Statement(f"DROP TABLE {qualified(level.schema, level.table_name)}"),
             Statement(f"DELETE FROM storekeeper.invalidations WHERE dataset = {dataset}"),
             Statement(f"DELETE FROM storekeeper.watermarks WHERE dataset = {dataset}"),
@@ -158,6 +160,12 @@ class PartitionsEngine:
                 ),
             ]
         return statements
+
+    def ask_for_chunks(self, level: Level, ranges: Iterable[Range]) -> list[Statement]:
+        call = "SELECT storekeeper.make_chunk(:dataset, CAST(:lower AS timestamptz), CAST(:upper AS timestamptz))"
+        return [
+            Statement(call, {"dataset": level.name, "lower": piece.lower, "upper": piece.upper}) for piece in ranges
+        ]
 
     def pending(self, level: Level) -> Inspection[list[Range]]:
         return Inspection(

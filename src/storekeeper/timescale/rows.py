@@ -43,7 +43,7 @@ def select_rows(
     rest = [name for name in level.natural_key if name != level.time]
     order = ", ".join(f"source.{quoted(name)}{' DESC' if newest_first else ''}" for name in (level.time, *rest))
     sql = (
-        f"SELECT {_selected(columns, exact=exact)}\nFROM {qualified(level.schema, level.table_name)} AS source\n"
+        f"SELECT {_selected(columns, exact=exact)}\nFROM {qualified(level.schema, level.read_name)} AS source\n"
         f"WHERE {condition.sql}\nORDER BY {order}"
     )
     parameters = dict(condition.parameters)

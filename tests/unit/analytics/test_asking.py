@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from storekeeper.analytics.comparisons import Comparison, mongo_filter, parse, sql_condition
-from storekeeper.analytics.datasets import Documents, Relation, Series, find, near, secret
+from storekeeper.analytics.datasets import Documents, Relation, Series, find, near
 from storekeeper.analytics.explaining import parts_of
 from storekeeper.analytics.export import Target, target_of
 from storekeeper.analytics.reading import Request, check, default_range
@@ -59,7 +59,7 @@ def test_what_a_name_stands_for(name: str, kind: str, time: str, key: str | None
     [
         ("intraday_prices", "did you mean invest.intraday_prices"),
         ("invest.intraday_price", "did you mean invest.intraday_prices"),
-        ("nonsense", "the catalogue has invest."),
+        ("nonsense", "the catalogue has deals."),
     ],
 )
 def test_a_name_that_is_none(name: str, said: str) -> None:
@@ -79,18 +79,12 @@ def test_the_time_column_of_a_table() -> None:
     assert near("x", [], what="it has") == "it has none"
 
 
-@pytest.mark.parametrize(
-    ("column", "is_one"),
-    [
-        *(
-            (name, True)
-            for name in ("password_hash", "password", "refresh_token", "api_key", "email_verification_token")
-        ),
-        *((name, False) for name in ("password_reset_expires", "base_token", "token_id", "tx_hash", "symbol", "key")),
-    ],
-)
-def test_secrets_are_known_by_name(column: str, is_one: bool) -> None:
-    assert secret(column) is is_one
+def test_what_identifies_a_person_is_read_only_where_it_is_asked_for() -> None:
+    users = find(CATALOG, "invest.users")
+    assert {"email", "phone", "password_hash", "password_reset_token"} <= set(users.hidden)
+    assert {"id", "subscription_tier", "password_reset_expires"}.isdisjoint(users.hidden)
+    assert find(CATALOG, "invest.users", time_column="last_login").hidden == users.hidden
+    assert find(CATALOG, "invest.portfolios").hidden == find(CATALOG, "invest.intraday_prices").hidden == ()
 
 
 @given(st.from_regex(r"[a-z_.]{1,10}", fullmatch=True), st.sampled_from(OPERATORS), st.text(min_size=1))

@@ -33,8 +33,11 @@ def test_every_command_is_listed_in_order_with_a_whole_sentence() -> None:
     "command",
     [
         *((name,) for name in ORDER),
-        ("migrate", "rollback"),
+        *(("migrate", name) for name in ("new", "status", "rollback", "stamp", "fresh")),
         *(("jobs", name) for name in ("list", "run", "history")),
+        ("outbox", "list"),
+        *(("keys", name) for name in ("rotate", "status")),
+        *(("audit", name) for name in ("list", "verify")),
         *(("backup", name) for name in ("now", "list", "check")),
     ],
 )

@@ -15,6 +15,7 @@ FAMILIES = {
     "SettingsError": 2,
     "DeclarationError": 2,
     "InputError": 2,
+    "OperationError": 2,
     "ConstraintError": 2,
     "StoreError": 3,
     "LifecycleError": 4,
@@ -22,6 +23,8 @@ FAMILIES = {
     "JobError": 6,
     "BackupError": 7,
     "ServerError": 8,
+    "SealingError": 9,
+    "AuditError": 9,
 }
 
 

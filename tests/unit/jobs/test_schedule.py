@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from storekeeper.catalog import BackupPolicy, Catalog
+from storekeeper.catalog import BackupPolicy, Catalog, Domain, DomainJob
 from storekeeper.errors import DeclarationError
 from storekeeper.jobs.job import AllWithin, Every, Job, Missed
 from storekeeper.jobs.schedule import UPKEEP, due, job_named, jobs_of, latest_tick, next_tick, ticks
@@ -130,7 +130,8 @@ def test_what_takes_away_for_good_is_marked_destructive() -> None:
 def test_an_unknown_job_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DeclarationError, match=r"known: rollups$"):
         job_named("rollup", UPKEEP)
-    with pytest.raises(DeclarationError, match=r"known: rollups, partitions, views, cleanup, compression, retention$"):
+    known = "known: rollups, partitions, views, cleanup, compression, retention, relay"
+    with pytest.raises(DeclarationError, match=known):
         job_named("xyz", UPKEEP)
 
 
@@ -138,3 +139,17 @@ def test_a_function_that_is_not_there_is_a_wrong_declaration() -> None:
     for path in ("storekeeper.jobs.nowhere:run", "storekeeper.jobs.cleanup:nothing", "storekeeper.jobs.cleanup"):
         with pytest.raises(DeclarationError, match="load job sweep"):
             Job("sweep", path, Every(seconds(1))).function()
+
+
+def test_a_domain_brings_jobs_of_its_own() -> None:
+    own = DomainJob("shop.sweep", "shop.upkeep:sweep", hours(1), "sweeps", at=minutes(5), destructive=True, quiet=True)
+    found = job_named("shop.sweep", jobs_of(Catalog((Domain("shop", jobs=(own,)),))))
+    assert found == Job(
+        "shop.sweep", "shop.upkeep:sweep", Every(hours(1), at=minutes(5)), "sweeps", destructive=True, quiet=True
+    )
+
+
+@pytest.mark.parametrize(("name", "run"), [("sweep", "shop.upkeep:sweep"), ("shop.sweep", "shop.upkeep.sweep")])
+def test_a_job_of_a_domain_says_whose_it_is_and_where(name: str, run: str) -> None:
+    with pytest.raises(DeclarationError):
+        DomainJob(name, run, hours(1), "sweeps")

@@ -18,7 +18,7 @@ from storekeeper.stores.timescale.values import Size
 def play(directory: Path) -> None:
     """Plays all scenes on a stack in `directory`, which is stopped at the end, however that comes."""
     began = time.monotonic()
-    with running_stack(directory), connect(directory=directory, root=directory) as platform:
+    with running_stack(directory), connect(directory=directory, root=directory, role="jobs") as platform:
         heading("Four stores on three servers, private children of this process")
         servers = [(s.name, s.version, s.state, size(s.memory_bytes)) for s in stack_status(directory)]
         table("", ("server", "version", "state", "memory"), servers, right=("memory",))

@@ -130,7 +130,9 @@ def open_rows(platform: Platform, dataset: str, *, operation: str) -> Iterator[R
                 appending.connection.execute(series_lock(dataset).in_transaction(shared=True))
                 yield SeriesRows(platform, hypertable, appending)
             return
-    with platform.postgres.begin(timeout=None, operation=operation, target=dataset) as connection:
+    # the server takes no COPY into a table under row-level security but from its owner
+    local = platform.postgres.as_owner
+    with platform.postgres.begin(timeout=None, operation=operation, target=dataset, local=local) as connection:
         _prepare(connection)
         yield TableRows(platform, table, connection, operation)
 

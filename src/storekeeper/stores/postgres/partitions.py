@@ -32,6 +32,11 @@ _DETACHING: Final = {"lock_timeout": "10s"}
 class Transactions(Protocol):
     """Whatever begins transactions: a store, or a connection of one's own."""
 
+    @property
+    def as_owner(self) -> Mapping[str, str]:
+        """Local settings by which a transaction has the rights of the tables' owner."""
+        ...
+
     def begin(
         self, *, timeout: float | None, operation: str, target: str, local: Mapping[str, str]
     ) -> AbstractContextManager[Connection]: ...
@@ -97,8 +102,9 @@ def drop_partition(postgres: Postgres, lifecycle: TableLifecycle, partition: Par
         # one that was cut off stands in the way of every other
         unfinished = [other for other in there if other.state == "detaching"]
         again = [one for one in there if one.state == "attached" and one.name == partition.name]
+        local = {**postgres.as_owner, **_DETACHING}
         for one in (*unfinished, *again):
-            with postgres.pool.autocommit(operation="detach", target=target, local=_DETACHING) as connection:
+            with postgres.pool.autocommit(operation="detach", target=target, local=local) as connection:
                 executed(connection, [partition_sql.detach(lifecycle, one)])
 
     def drop() -> None:
@@ -144,7 +150,8 @@ def _ranges(connection: Connection, lifecycle: TableLifecycle) -> list[Range]:
 def _beginning(
     postgres: Transactions, lifecycle: TableLifecycle, operation: str = "make partitions", target: str = ""
 ) -> AbstractContextManager[Connection]:
-    return postgres.begin(timeout=None, operation=operation, target=target or lifecycle.name, local=_CHANGING)
+    local = {**postgres.as_owner, **_CHANGING}
+    return postgres.begin(timeout=None, operation=operation, target=target or lifecycle.name, local=local)
 
 
 def _declared(lifecycle: TableLifecycle) -> Yearly | Monthly:

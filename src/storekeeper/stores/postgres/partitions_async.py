@@ -31,6 +31,11 @@ _DETACHING: Final = {"lock_timeout": "10s"}
 class AsyncTransactions(Protocol):
     """Whatever begins transactions: a store, or a connection of one's own."""
 
+    @property
+    def as_owner(self) -> Mapping[str, str]:
+        """Local settings by which a transaction has the rights of the tables' owner."""
+        ...
+
     def begin(
         self, *, timeout: float | None, operation: str, target: str, local: Mapping[str, str]
     ) -> AbstractAsyncContextManager[AsyncConnection]: ...
@@ -98,8 +103,9 @@ async def drop_partition(postgres: AsyncPostgres, lifecycle: TableLifecycle, par
         # one that was cut off stands in the way of every other
         unfinished = [other for other in there if other.state == "detaching"]
         again = [one for one in there if one.state == "attached" and one.name == partition.name]
+        local = {**postgres.as_owner, **_DETACHING}
         for one in (*unfinished, *again):
-            async with postgres.pool.autocommit(operation="detach", target=target, local=_DETACHING) as connection:
+            async with postgres.pool.autocommit(operation="detach", target=target, local=local) as connection:
                 await executed(connection, [partition_sql.detach(lifecycle, one)])
 
     async def drop() -> None:
@@ -145,7 +151,8 @@ async def _ranges(connection: AsyncConnection, lifecycle: TableLifecycle) -> lis
 def _beginning(
     postgres: AsyncTransactions, lifecycle: TableLifecycle, operation: str = "make partitions", target: str = ""
 ) -> AbstractAsyncContextManager[AsyncConnection]:
-    return postgres.begin(timeout=None, operation=operation, target=target or lifecycle.name, local=_CHANGING)
+    local = {**postgres.as_owner, **_CHANGING}
+    return postgres.begin(timeout=None, operation=operation, target=target or lifecycle.name, local=local)
 
 
 def _declared(lifecycle: TableLifecycle) -> Yearly | Monthly:

@@ -36,9 +36,14 @@ class AsyncPostgres:
     has the execution option `include_deleted`.
     """
 
-    def __init__(self, pool: AsyncPool, catalog: Catalog | None = None) -> None:
-        """Borrows from `pool`, which whoever made it opens and closes. The catalogue says what soft deletion is."""
+    def __init__(self, pool: AsyncPool, catalog: Catalog | None = None, *, owner: str | None = None) -> None:
+        """Borrows from `pool`, which whoever made it opens and closes. The catalogue says what soft deletion is.
+
+        `owner` is the role that owns the tables, where the pool logs in by another one that may become it.
+        """
         self.pool = pool
+        #: Local settings of a transaction that makes, drops or refreshes what only the owner may.
+        self.as_owner: Mapping[str, str] = {} if owner is None else {"role": owner}
         self._hide = hiding(catalog.lifecycles) if catalog is not None else None
 
     def session(

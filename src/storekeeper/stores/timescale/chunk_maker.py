@@ -32,9 +32,11 @@ class ChunkMaker:
     `forget` and tries again.
     """
 
-    def __init__(self, pool: Pool, engine: Engine) -> None:
+    def __init__(self, pool: Pool, engine: Engine, *, owner: str | None = None, service: bool = False) -> None:
         self._pool = pool
         self._engine = engine
+        self._service = service
+        self._local = _LOCAL if owner is None else {"role": owner, **_LOCAL}
         self._known: dict[str, frozenset[Range]] = {}
 
     def forget(self, level: Level) -> None:
@@ -53,7 +55,7 @@ class ChunkMaker:
 
             def attempt(some: Sequence[Range] = some) -> list[Range]:
                 with self._pool.begin(
-                    timeout=None, operation="make chunks", target=level.name, local=_LOCAL
+                    timeout=None, operation="make chunks", target=level.name, local=self._local
                 ) as connection:
                     return self._make(connection, level, some, earliest)
 
@@ -70,7 +72,9 @@ class ChunkMaker:
         needed = tuple(piece for piece in wanted if piece not in there)
         if needed and earliest is not None:
             _check_watermark(connection, level, earliest)
-        if needed:
+        if needed and self._service:
+            executed(connection, self._engine.ask_for_chunks(level, needed))
+        elif needed:
             for leftover in inspected(connection, self._engine.leftovers(level)):
                 if leftover.range in needed:  # an interrupted retention left a table of this name
                     executed(connection, self._engine.drop(level, leftover))

@@ -31,9 +31,11 @@ class AsyncChunkMaker:
     `forget` and tries again.
     """
 
-    def __init__(self, pool: AsyncPool, engine: Engine) -> None:
+    def __init__(self, pool: AsyncPool, engine: Engine, *, owner: str | None = None, service: bool = False) -> None:
         self._pool = pool
         self._engine = engine
+        self._service = service
+        self._local = _LOCAL if owner is None else {"role": owner, **_LOCAL}
         self._known: dict[str, frozenset[Range]] = {}
 
     def forget(self, level: Level) -> None:
@@ -52,7 +54,7 @@ class AsyncChunkMaker:
 
             async def attempt(some: Sequence[Range] = some) -> list[Range]:
                 async with self._pool.begin(
-                    timeout=None, operation="make chunks", target=level.name, local=_LOCAL
+                    timeout=None, operation="make chunks", target=level.name, local=self._local
                 ) as connection:
                     return await self._make(connection, level, some, earliest)
 
@@ -69,7 +71,9 @@ class AsyncChunkMaker:
         needed = tuple(piece for piece in wanted if piece not in there)
         if needed and earliest is not None:
             await _check_watermark(connection, level, earliest)
-        if needed:
+        if needed and self._service:
+            await executed(connection, self._engine.ask_for_chunks(level, needed))
+        elif needed:
             for leftover in await inspected(connection, self._engine.leftovers(level)):
                 if leftover.range in needed:  # an interrupted retention left a table of this name
                     await executed(connection, self._engine.drop(level, leftover))

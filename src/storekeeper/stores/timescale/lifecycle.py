@@ -42,10 +42,12 @@ _ATTEMPTS: Final = 3
 class Lifecycle:
     """Refreshes rollups, compresses chunks and drops what is due."""
 
-    def __init__(self, pool: Pool, engine: Engine, chunks: ChunkMaker) -> None:
+    def __init__(self, pool: Pool, engine: Engine, chunks: ChunkMaker, *, owner: str | None = None) -> None:
         self._pool = pool
         self._engine = engine
         self._chunks = chunks
+        # rows are the jobs' own to change; tables are taken away as their owner
+        self._as_owner: dict[str, str] = {} if owner is None else {"role": owner}
 
     def refresh(self, hypertable: Hypertable, before: datetime, above: int = 0) -> list[Refreshed]:
         """Every rollup above the level of that depth, the finest first: buckets that changed and ended by `before`."""
@@ -183,17 +185,21 @@ class Lifecycle:
         with self._reading(level) as connection:
             unfinished = inspected(connection, self._engine.finish_detaching(level))
         if unfinished:
-            with self._pool.autocommit(operation="finish detaching", target=level.name, local=_DETACHING) as connection:
+            with self._pool.autocommit(
+                operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
+            ) as connection:
                 executed(connection, unfinished)
 
     def _detach(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
-        with self._pool.autocommit(operation="detach", target=target, local=_DETACHING) as connection:
+        local = {**self._as_owner, **_DETACHING}
+        with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
             executed(connection, self._engine.detach(level, chunk))
 
     def _drop(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
-        with self._pool.begin(timeout=None, operation="drop", target=target, local=_DETACHING) as connection:
+        local = {**self._as_owner, **_DETACHING}
+        with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
             # a chunk of the same name may have been made for late rows that are kept: that one stays
             connection.execute(chunks_lock(level.name).in_transaction())
             leftovers = inspected(connection, self._engine.leftovers(level))
@@ -211,7 +217,9 @@ class Lifecycle:
         for chunk in due:
             statements = self._engine.compress(level, chunk)
             if not dry_run:
-                with self._pool.begin(timeout=None, operation="compress", target=chunk.name) as connection:
+                with self._pool.begin(
+                    timeout=None, operation="compress", target=chunk.name, local=self._as_owner
+                ) as connection:
                     executed(connection, statements)
         return list(due)
 

@@ -41,10 +41,12 @@ _ATTEMPTS: Final = 3
 class AsyncLifecycle:
     """Refreshes rollups, compresses chunks and drops what is due."""
 
-    def __init__(self, pool: AsyncPool, engine: Engine, chunks: AsyncChunkMaker) -> None:
+    def __init__(self, pool: AsyncPool, engine: Engine, chunks: AsyncChunkMaker, *, owner: str | None = None) -> None:
         self._pool = pool
         self._engine = engine
         self._chunks = chunks
+        # rows are the jobs' own to change; tables are taken away as their owner
+        self._as_owner: dict[str, str] = {} if owner is None else {"role": owner}
 
     async def refresh(self, hypertable: Hypertable, before: datetime, above: int = 0) -> list[Refreshed]:
         """Every rollup above the level of that depth, the finest first: buckets that changed and ended by `before`."""
@@ -187,18 +189,20 @@ class AsyncLifecycle:
             unfinished = await inspected(connection, self._engine.finish_detaching(level))
         if unfinished:
             async with self._pool.autocommit(
-                operation="finish detaching", target=level.name, local=_DETACHING
+                operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
             ) as connection:
                 await executed(connection, unfinished)
 
     async def _detach(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
-        async with self._pool.autocommit(operation="detach", target=target, local=_DETACHING) as connection:
+        local = {**self._as_owner, **_DETACHING}
+        async with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
             await executed(connection, self._engine.detach(level, chunk))
 
     async def _drop(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
-        async with self._pool.begin(timeout=None, operation="drop", target=target, local=_DETACHING) as connection:
+        local = {**self._as_owner, **_DETACHING}
+        async with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
             # a chunk of the same name may have been made for late rows that are kept: that one stays
             await connection.execute(chunks_lock(level.name).in_transaction())
             leftovers = await inspected(connection, self._engine.leftovers(level))
@@ -216,7 +220,9 @@ class AsyncLifecycle:
         for chunk in due:
             statements = self._engine.compress(level, chunk)
             if not dry_run:
-                async with self._pool.begin(timeout=None, operation="compress", target=chunk.name) as connection:
+                async with self._pool.begin(
+                    timeout=None, operation="compress", target=chunk.name, local=self._as_owner
+                ) as connection:
                     await executed(connection, statements)
         return list(due)
 

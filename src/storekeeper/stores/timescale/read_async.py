@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,11 +33,12 @@ _READING: Final = {"cursor_tuple_fraction": "1"}  # all rows are fetched: plan f
 
 
 class AsyncReader:
-    """Reads series."""
+    """Reads series. `shown`: rollups by the views through which services see them."""
 
-    def __init__(self, pool: AsyncPool, engine: Engine) -> None:
+    def __init__(self, pool: AsyncPool, engine: Engine, *, shown: bool = False) -> None:
         self._pool = pool
         self._engine = engine
+        self._shown = shown
 
     async def rows(
         self,
@@ -50,6 +52,7 @@ class AsyncReader:
         exact: bool,
         newest_first: bool,
     ) -> Table:
+        level = replace(level, shown=self._shown)
         chosen = read_columns(level, columns)
         statement = select_rows(
             level, chosen, start=start, end=end, where=where, limit=limit, exact=exact, newest_first=newest_first
@@ -73,7 +76,7 @@ class AsyncReader:
         end: datetime | None,
         exact: bool,
     ) -> Table:
-        level, columns = level_for(hypertable, every), bar_columns(hypertable)
+        level, columns = replace(level_for(hypertable, every), shown=self._shown), bar_columns(hypertable)
         async with self._snapshot(level) as connection:
             floor = await _watermark(connection, Level(hypertable, 0))
             gone = await _watermark(connection, level)
@@ -96,7 +99,7 @@ class AsyncReader:
 
         The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away.
         """
-        tables = ", ".join(qualified(one.schema, one.table_name) for one in (*level.finer[:1], level))
+        tables = ", ".join(qualified(one.schema, one.read_name) for one in (*level.finer[:1], level))
         async with self._pool.begin(
             isolation="repeatable read", operation="read bars", target=level.hypertable.name, local=_READING
         ) as connection:

@@ -45,14 +45,18 @@ class Timescale:
     caller's to open and close.
     """
 
-    def __init__(self, pool: Pool, catalog: Catalog, engine: Engine) -> None:
+    def __init__(
+        self, pool: Pool, catalog: Catalog, engine: Engine, *, owner: str | None = None, service: bool = False
+    ) -> None:
+        """`owner` is the role that owns the tables, where the pool logs in by another one that may become it. `service`
+        says that it logs in as one that may only write rows: chunks are made for it, and rollups shown to it."""
         self.pool = pool
         self.catalog = catalog
         self.engine = engine
-        self._chunks = ChunkMaker(pool, engine)
+        self._chunks = ChunkMaker(pool, engine, owner=owner, service=service)
         self._appender = Appender(pool, self._chunks)
-        self._reader = Reader(pool, engine)
-        self._lifecycle = Lifecycle(pool, engine, self._chunks)
+        self._reader = Reader(pool, engine, shown=service)
+        self._lifecycle = Lifecycle(pool, engine, self._chunks, owner=owner)
 
     def append(
         self,

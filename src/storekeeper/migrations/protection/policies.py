@@ -1,0 +1,111 @@
+"""The policies of one table, as SQL: whose rows they show, and to whom."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from storekeeper.catalog import Protection
+from storekeeper.migrations.protection.roles import PUBLIC, Roles
+from storekeeper.timescale.quoting import column_type, qualified, quoted
+
+OWN = "user_data_isolation"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One permissive policy. `table` is the quoted name; `check` None: what may be written is what may be seen."""
+
+    table: str
+    name: str
+    command: str
+    roles: frozenset[str]
+    using: str
+    check: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Stands for what the policy says, its roles apart: kept in its comment, since a server prints it otherwise."""
+        said = "\n".join((self.command, self.using, self.check or ""))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    @property
+    def create(self) -> str:
+        roles = ", ".join("PUBLIC" if role == PUBLIC else quoted(role) for role in sorted(self.roles))
+        sql = f"CREATE POLICY {quoted(self.name)} ON {self.table} FOR {self.command} TO {roles} USING ({self.using})"
+        return sql if self.check is None else f"{sql} WITH CHECK ({self.check})"
+
+
+def policies(protection: Protection, roles: Roles) -> tuple[Policy, ...]:
+    """All that a protected table has; none where its rows belong to nobody.
+
+    A row of two parties is either's to see, to write and to change, as long as one of the parties is still the writer:
+    what one party must not do to the other's part is kept from both by guarded columns.
+    """
+    if not protection.owners:
+        return ()
+    table = name_of(protection.table)
+    services = frozenset({roles.app or PUBLIC})
+    own = " OR ".join(_owned(protection.table, path) for path in protection.owners)
+    found = [Policy(table, OWN, "ALL", services, own)]
+    if protection.public:
+        found.append(Policy(table, "public_rows", "SELECT", services, protection.public))
+    if protection.staff_reads:
+        found.append(Policy(table, "staff_reads", "SELECT", services, _staff(protection, protection.staff_reads)))
+    if protection.staff_writes:
+        found.append(Policy(table, "staff_writes", "ALL", services, _staff(protection, protection.staff_writes)))
+    if roles.analyst is not None:
+        found.append(Policy(table, "analyst_reads", "SELECT", frozenset({roles.analyst}), "true"))
+    if roles.jobs is not None:
+        found.append(Policy(table, "jobs_all", "ALL", frozenset({roles.jobs}), "true", "true"))
+    return tuple(found)
+
+
+def name_of(table: sa.Table) -> str:
+    """The quoted name of a table, schema included: what tables go by here."""
+    assert table.schema is not None, "a table belongs to a domain's schema"
+    return qualified(table.schema, table.name)
+
+
+def constant(text: str) -> str:
+    """A text constant, for statements that are sent as they are: nothing in them is a parameter."""
+    body = text.replace("'", "''")
+    return f"'{body}'"
+
+
+def _owned(table: sa.Table, path: str) -> str:
+    """Whether a row belongs to the user of the transaction, by one path to its owner.
+
+    The subselect makes it a constant of the statement (an InitPlan), so that an index on the owner's column serves. A
+    way through parents is an EXISTS, which the server may look up row by row or make a hash table of, as is cheaper.
+    """
+    *steps, last = path.split(".")
+    here, at = quoted(table.name), table
+    joined: list[str] = []
+    where: list[str] = []
+    for number, step in enumerate(steps, start=1):
+        key = next(iter(at.columns[step].foreign_keys))
+        alias = f"via_{number}"
+        link = f"{alias}.{quoted(key.column.name)} = {here}.{quoted(step)}"
+        parent = f"{name_of(key.column.table)} AS {alias}"
+        if number == 1:
+            joined.append(parent)
+            where.append(link)
+        else:
+            joined.append(f"JOIN {parent} ON {link}")
+        here, at = alias, key.column.table
+    kind = column_type(at.columns[last].type)
+    user = f"(SELECT CAST(nullif(current_setting('app.current_user_id', true), '') AS {kind}))"
+    mine = f"{here}.{quoted(last)} = {user}"
+    if not steps:
+        return mine
+    return f"EXISTS (SELECT FROM {' '.join(joined)} WHERE {' AND '.join((*where, mine))})"
+
+
+def _staff(protection: Protection, values: Iterable[str]) -> str:
+    assert protection.table.schema is not None, "a table belongs to a domain's schema"
+    named = ", ".join(constant(value) for value in values)
+    return f"(SELECT {qualified(protection.table.schema, 'acting_role')}()) IN ({named})"
