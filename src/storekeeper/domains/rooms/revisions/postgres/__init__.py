@@ -1,0 +1,1 @@
+"""Revisions of the rooms domain's relational tables."""
