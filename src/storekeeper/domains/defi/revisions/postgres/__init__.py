@@ -1,0 +1,1 @@
+"""Revisions of the defi domain's relational tables."""

@@ -1,0 +1,167 @@
+"""Users and snapshots of their positions: written exactly, the newest found, loaded by name alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from defi_domain_async import AT, HOUR, defi_platform, new_user
+from storekeeper import AsyncPlatform, InputError, NotFoundError, page_async
+from storekeeper.domains.defi.entities import Position, User
+from storekeeper.domains.defi.operations.positions_async import take_snapshot
+from storekeeper.domains.defi.operations.users_async import prefer, register
+from storekeeper.domains.defi.queries import (
+    NEWEST_POSITIONS,
+    latest_position,
+    latest_position_of_each,
+    latest_positions,
+    positions_of,
+    user_with_positions,
+)
+from storekeeper.domains.defi.shapes import Holding, PositionMeta, Preferences
+from storekeeper.errors import UniqueError, ValueFitError
+
+
+@pytest.fixture
+async def platform(shared_url: str) -> AsyncGenerator[AsyncPlatform]:
+    async with defi_platform(shared_url) as platform:
+        yield platform
+
+
+async def test_a_snapshot_is_stored_to_the_last_digit(platform: AsyncPlatform) -> None:
+    user_id = await new_user(platform)
+    collateral = Holding(symbol="WETH", amount=Decimal("1E+3"), value_usd=Decimal("3500000.000000000000000001"))
+    async with platform.postgres.session(user_id=user_id) as session:
+        taken = await take_snapshot(
+            session,
+            user_id,
+            "aave",
+            at=AT,
+            chain_id=10,
+            health_factor=Decimal("1.20000001"),
+            collateral=[collateral, Holding.model_validate({"symbol": "X", "amount": "0", "valueUSD": "0", "apy": 1})],
+            meta=PositionMeta.model_validate({"ltv": "0.80", "liquidationThreshold": "0.825", "eMode": True}),
+        )
+        stored = (
+            await session.execute(
+                sa.text("SELECT collateral, debt, metadata FROM defi.positions WHERE id = :id"), {"id": taken.id}
+            )
+        ).one()
+    assert stored.collateral == [
+        {"symbol": "WETH", "amount": "1000", "valueUSD": "3500000.000000000000000001"},
+        {"symbol": "X", "amount": "0", "valueUSD": "0", "apy": 1},
+    ]
+    assert stored.debt == []
+    assert stored.metadata == {"ltv": "0.80", "liquidationThreshold": "0.825", "eMode": True}
+    async with platform.postgres.session(user_id=user_id) as session:
+        position = (await session.scalars(latest_position(user_id))).one()
+    assert (position.health_factor, position.chain_id, position.snapshot_at) == (Decimal("1.20000001"), 10, AT)
+    assert position.collateral[0] == collateral
+    assert position.meta.liquidation_threshold == Decimal("0.825")
+    assert (position.meta.model_extra, position.collateral[1].model_extra) == ({"eMode": True}, {"apy": 1})
+
+
+async def test_the_latest_of_a_user_of_each_place_and_of_each_user(platform: AsyncPlatform) -> None:
+    ada, bob = await new_user(platform), await new_user(platform)
+    for user_id, places in ((ada, (("aave", 1), ("aave", 10), ("compound", 1), ("aave", 1))), (bob, (("aave", 1),))):
+        async with platform.postgres.session(user_id=user_id) as session:
+            for hours, (protocol, chain_id) in enumerate(places):
+                await take_snapshot(session, user_id, protocol, at=AT + hours * HOUR, chain_id=chain_id)
+    async with platform.postgres.session(user_id=ada) as session:
+        assert (await session.scalars(latest_position(ada))).one().snapshot_at == AT + 3 * HOUR
+        assert (await session.scalars(latest_position(ada, chain_id=10))).one().snapshot_at == AT + HOUR
+        assert (await session.scalars(latest_position(ada, protocol="maker"))).all() == []
+        newest = (await session.scalars(latest_positions(ada))).all()
+        assert [(one.protocol, one.chain_id, (one.snapshot_at - AT) / HOUR) for one in newest] == [
+            ("aave", 1, 3),
+            ("aave", 10, 1),
+            ("compound", 1, 2),
+        ]
+    async with platform.postgres.session() as session:
+        each = (await session.scalars(latest_position_of_each([ada, bob, uuid4()]))).all()
+        assert {one.user_id: one.snapshot_at for one in each} == {ada: AT + 3 * HOUR, bob: AT}
+
+
+async def test_a_user_comes_with_the_positions_that_are_asked_for(platform: AsyncPlatform) -> None:
+    user_id = await new_user(platform)
+    async with platform.postgres.session(user_id=user_id) as session:
+        for hours in range(3):
+            await take_snapshot(session, user_id, "aave", at=AT + hours * HOUR)
+    async with platform.postgres.session(user_id=user_id) as session:
+        user = (await session.scalars(user_with_positions(user_id))).one()
+        assert len(user.positions) == 3
+        with pytest.raises(sa.exc.InvalidRequestError, match="lazy='raise'"):
+            assert user.alerts
+    async with platform.postgres.session(user_id=user_id) as session:
+        user = (await session.scalars(user_with_positions(user_id, since=AT + HOUR))).one()
+        assert len(user.positions) == 2
+
+
+async def test_pages_of_snapshots_are_newest_first(platform: AsyncPlatform) -> None:
+    user_id = await new_user(platform)
+    async with platform.postgres.session(user_id=user_id) as session:
+        for hours in (2, 0, 1, 1):
+            await take_snapshot(session, user_id, "aave", at=AT + hours * HOUR)
+        seen: list[Position] = []
+        cursor = None
+        while True:
+            listed = await page_async(session, positions_of(user_id), by=NEWEST_POSITIONS, after=cursor, limit=1)
+            seen += listed.items
+            cursor = listed.next
+            if cursor is None:
+                break
+    assert [(one.snapshot_at - AT) / HOUR for one in seen] == [2, 1, 1, 0]
+    assert len({one.id for one in seen}) == 4
+
+
+async def test_what_is_no_snapshot_is_refused(platform: AsyncPlatform) -> None:
+    user_id = await new_user(platform)
+    async with platform.postgres.session(user_id=user_id) as session:
+        with pytest.raises(NotFoundError):
+            await take_snapshot(session, uuid4(), "aave", at=AT)
+        for health_factor in ("NaN", "Infinity", "-1"):
+            with pytest.raises(InputError):
+                await take_snapshot(session, user_id, "aave", at=AT, health_factor=Decimal(health_factor))
+        with pytest.raises(InputError, match="Ethereum"):
+            await take_snapshot(session, user_id, "aave", at=AT, wallet_address="0x12")
+    for wrong in ({"health_factor": Decimal(10**10)}, {"protocol": "x" * 51}):
+        with pytest.raises(ValueFitError):
+            async with platform.postgres.session(user_id=user_id) as session:
+                await take_snapshot(session, user_id, **{"protocol": "aave", "at": AT, **wrong})  # type: ignore[arg-type]  # by name
+
+
+async def test_an_address_is_one_however_it_is_written(platform: AsyncPlatform) -> None:
+    one, other = uuid4(), uuid4()
+    address = f"0x{one.hex}ABCDEF01"
+    async with platform.postgres.session(user_id=one) as session:
+        assert (await register(session, address, user_id=one)).wallet_address == address.lower()
+    with pytest.raises(UniqueError) as refused:
+        async with platform.postgres.session(user_id=other) as session:
+            await register(session, address.lower(), user_id=other)
+    assert refused.value.constraint == "users_wallet_address_key"
+
+
+async def test_preferences_are_replaced_whole(platform: AsyncPlatform) -> None:
+    user_id = await new_user(platform, Preferences(risk_profile="moderate"))
+    given = {
+        "riskProfile": "aggressive",
+        "alertThresholds": {"healthFactor": 1.5},
+        "activeSignals": ["funding_rate"],
+        "notificationChannels": ["telegram", "in_app"],
+        "theme": "dark",
+    }
+    async with platform.postgres.session(user_id=user_id) as session:
+        await prefer(session, user_id, Preferences.model_validate(given))
+    async with platform.postgres.session(user_id=user_id) as session:
+        raw = await session.scalar(sa.text("SELECT preferences FROM defi.users WHERE id = :id"), {"id": user_id})
+        user = (await session.scalars(sa.select(User).where(User.id == user_id))).one()
+    assert raw == given
+    assert user.preferences.alert_thresholds == {"healthFactor": 1.5}
+    assert user.updated_at > user.created_at
+    async with platform.postgres.session() as session:
+        with pytest.raises(NotFoundError):
+            await prefer(session, uuid4(), Preferences())
