@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from storekeeper import Domain, Monthly, TableLifecycle, Yearly, days, years
-from storekeeper.domains.invest import documents, keys, series, views
+from storekeeper.domains.invest import documents, effects, keys, series, views
 from storekeeper.domains.invest.entities import Base
+from storekeeper.domains.invest.protection import PROTECTIONS
 
 TABLES = Base.metadata.tables
 
@@ -23,11 +24,14 @@ DOMAIN = Domain(
         TABLES["invest.user_activity_log"],
     ),
     lifecycles=(
+        TableLifecycle(TABLES["invest.users"], deleted="deleted_at"),
         TableLifecycle(TABLES["invest.sessions"], expires="expires_at"),
         TableLifecycle(TABLES["invest.transactions"], partition=Yearly("transaction_date"), keep_at_least=years(7)),
         TableLifecycle(TABLES["invest.ai_insights"], since="created_at", drop_after=days(30), expires="expires_at"),
         TableLifecycle(TABLES["invest.user_activity_log"], partition=Monthly("created_at"), drop_after=days(90)),
     ),
+    effects=effects.EFFECTS,
+    protections=PROTECTIONS,
     views=(views.PORTFOLIO_SUMMARY,),
     hypertables=(series.STOCK_PRICES, series.INTRADAY_PRICES, series.PORTFOLIO_SNAPSHOTS, series.MARKET_INDICES),
     collections=(documents.LOGS, documents.ANALYTICS, documents.ML_RESULTS),

@@ -25,6 +25,7 @@ class UserActivity(Base):
         sa.Index("idx_activity_log_user_id", "user_id"),
         sa.Index("idx_activity_log_type", "activity_type"),
         sa.Index("idx_activity_log_created", "created_at"),
+        sa.Index("idx_activity_log_user_created", "user_id", "created_at", "id"),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
@@ -38,4 +39,4 @@ class UserActivity(Base):
     user_agent: Mapped[str | None] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(TIME, primary_key=True, server_default=NOW)
 
-    user: Mapped[User | None] = relationship(back_populates="activities")
+    user: Mapped[User | None] = relationship(back_populates="activities", lazy="raise")

@@ -18,7 +18,7 @@ from storekeeper.domains.invest.entities.users import User
 class AiInsight(Base):
     """A model's finding, for one user or for all; `confidence` in percent. Kept for 30 days, or until it expires.
 
-    The column `metadata` is the attribute `metadata_`: the plain name is SQLAlchemy's.
+    The column `metadata` is the attribute `meta`: the plain name is SQLAlchemy's.
     """
 
     __tablename__ = "ai_insights"
@@ -44,8 +44,8 @@ class AiInsight(Base):
     target_price: Mapped[Decimal | None] = mapped_column(sa.Numeric(18, 6))
     time_horizon: Mapped[str | None] = mapped_column(sa.String(20))
     is_actionable: Mapped[bool] = mapped_column(sa.Boolean, server_default=sa.false())
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=sa.text("'{}'"))
+    meta: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, server_default=sa.text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     expires_at: Mapped[datetime | None] = mapped_column(TIME)
 
-    user: Mapped[User | None] = relationship(back_populates="insights")
+    user: Mapped[User | None] = relationship(back_populates="insights", lazy="raise")

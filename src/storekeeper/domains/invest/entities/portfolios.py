@@ -35,9 +35,11 @@ class Portfolio(Base):
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW, server_onupdate=sa.FetchedValue())
 
-    user: Mapped[User] = relationship(back_populates="portfolios")
-    assets: Mapped[list[PortfolioAsset]] = relationship(back_populates="portfolio", passive_deletes="all")
-    transactions: Mapped[list[Transaction]] = relationship(back_populates="portfolio", passive_deletes="all")
+    user: Mapped[User] = relationship(back_populates="portfolios", lazy="raise")
+    assets: Mapped[list[PortfolioAsset]] = relationship(back_populates="portfolio", passive_deletes="all", lazy="raise")
+    transactions: Mapped[list[Transaction]] = relationship(
+        back_populates="portfolio", passive_deletes="all", lazy="raise"
+    )
 
 
 class PortfolioAsset(Base):
@@ -69,7 +71,7 @@ class PortfolioAsset(Base):
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW, server_onupdate=sa.FetchedValue())
 
-    portfolio: Mapped[Portfolio] = relationship(back_populates="assets")
+    portfolio: Mapped[Portfolio] = relationship(back_populates="assets", lazy="raise")
 
 
 class Transaction(Base):
@@ -89,6 +91,8 @@ class Transaction(Base):
         sa.Index("idx_transactions_symbol", "symbol"),
         sa.Index("idx_transactions_date", "transaction_date"),
         sa.Index("idx_transactions_type", "transaction_type"),
+        sa.Index("idx_transactions_portfolio_date", "portfolio_id", "transaction_date", "id"),
+        sa.Index("idx_transactions_position", "portfolio_id", "symbol", "transaction_date", "id"),
         {"postgresql_partition_by": "RANGE (transaction_date)"},
     )
 
@@ -106,4 +110,4 @@ class Transaction(Base):
     notes: Mapped[str | None] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
 
-    portfolio: Mapped[Portfolio] = relationship(back_populates="transactions")
+    portfolio: Mapped[Portfolio] = relationship(back_populates="transactions", lazy="raise")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from storekeeper import TypedJson
 from storekeeper.domains.invest.entities.base import NEW_ID, NOW, TIME, Base
+from storekeeper.domains.invest.shapes import DeviceInfo, Preferences
 
 if TYPE_CHECKING:
     from storekeeper.domains.invest.entities.activity import UserActivity
@@ -36,6 +37,16 @@ class User(Base):
         sa.Index(
             "uq_users_email_lower", sa.text("lower(email)"), unique=True, postgresql_where=sa.text("deleted_at IS NULL")
         ),
+        sa.Index(
+            "idx_users_reset_token",
+            "password_reset_token",
+            postgresql_where=sa.text("password_reset_token IS NOT NULL"),
+        ),
+        sa.Index(
+            "idx_users_verification_token",
+            "email_verification_token",
+            postgresql_where=sa.text("email_verification_token IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True, server_default=NEW_ID)
@@ -52,17 +63,17 @@ class User(Base):
     last_login: Mapped[datetime | None] = mapped_column(TIME)
     subscription_tier: Mapped[str] = mapped_column(sa.String(20), server_default="free")
     subscription_expires: Mapped[datetime | None] = mapped_column(TIME)
-    preferences: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=sa.text("'{}'"))
+    preferences: Mapped[Preferences] = mapped_column(TypedJson(Preferences), server_default=sa.text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW, server_onupdate=sa.FetchedValue())
     deleted_at: Mapped[datetime | None] = mapped_column(TIME)
 
-    sessions: Mapped[list[Session]] = relationship(back_populates="user", passive_deletes="all")
-    portfolios: Mapped[list[Portfolio]] = relationship(back_populates="user", passive_deletes="all")
-    watchlists: Mapped[list[Watchlist]] = relationship(back_populates="user", passive_deletes="all")
-    price_alerts: Mapped[list[PriceAlert]] = relationship(back_populates="user", passive_deletes="all")
-    insights: Mapped[list[AiInsight]] = relationship(back_populates="user", passive_deletes="all")
-    activities: Mapped[list[UserActivity]] = relationship(back_populates="user", passive_deletes="all")
+    sessions: Mapped[list[Session]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
+    portfolios: Mapped[list[Portfolio]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
+    watchlists: Mapped[list[Watchlist]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
+    price_alerts: Mapped[list[PriceAlert]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
+    insights: Mapped[list[AiInsight]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
+    activities: Mapped[list[UserActivity]] = relationship(back_populates="user", passive_deletes="all", lazy="raise")
 
 
 class Session(Base):
@@ -79,10 +90,10 @@ class Session(Base):
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True, server_default=NEW_ID)
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey(User.id, ondelete="CASCADE"))
     refresh_token: Mapped[str] = mapped_column(sa.String(500))
-    device_info: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    device_info: Mapped[DeviceInfo | None] = mapped_column(TypedJson(DeviceInfo))
     ip_address: Mapped[str | None] = mapped_column(sa.String(45))
     user_agent: Mapped[str | None] = mapped_column(sa.Text)
     expires_at: Mapped[datetime] = mapped_column(TIME)
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
 
-    user: Mapped[User] = relationship(back_populates="sessions")
+    user: Mapped[User] = relationship(back_populates="sessions", lazy="raise")

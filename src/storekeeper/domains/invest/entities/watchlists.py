@@ -27,8 +27,8 @@ class Watchlist(Base):
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW, server_onupdate=sa.FetchedValue())
 
-    user: Mapped[User] = relationship(back_populates="watchlists")
-    items: Mapped[list[WatchlistItem]] = relationship(back_populates="watchlist", passive_deletes="all")
+    user: Mapped[User] = relationship(back_populates="watchlists", lazy="raise")
+    items: Mapped[list[WatchlistItem]] = relationship(back_populates="watchlist", passive_deletes="all", lazy="raise")
 
 
 class WatchlistItem(Base):
@@ -43,7 +43,7 @@ class WatchlistItem(Base):
     added_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     notes: Mapped[str | None] = mapped_column(sa.Text)
 
-    watchlist: Mapped[Watchlist] = relationship(back_populates="items")
+    watchlist: Mapped[Watchlist] = relationship(back_populates="items", lazy="raise")
 
 
 class PriceAlert(Base):
@@ -56,6 +56,9 @@ class PriceAlert(Base):
         sa.Index("idx_price_alerts_user_id", "user_id"),
         sa.Index("idx_price_alerts_symbol", "symbol"),
         sa.Index("idx_price_alerts_active", "is_active", postgresql_where=sa.text("is_active")),
+        sa.Index(
+            "idx_price_alerts_pending", "symbol", "id", postgresql_where=sa.text("is_active AND triggered_at IS NULL")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True, server_default=NEW_ID)
@@ -70,4 +73,4 @@ class PriceAlert(Base):
     created_at: Mapped[datetime] = mapped_column(TIME, server_default=NOW)
     expires_at: Mapped[datetime | None] = mapped_column(TIME)
 
-    user: Mapped[User] = relationship(back_populates="price_alerts")
+    user: Mapped[User] = relationship(back_populates="price_alerts", lazy="raise")
