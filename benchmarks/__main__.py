@@ -11,7 +11,12 @@ from pathlib import Path
 
 from benchmarks.measuring import Measured, written
 
-AREAS = {"real-input": "real_input", "time-series": "time_series"}
+AREAS = {
+    "real-input": "real_input",
+    "relational": "relational",
+    "relational-postings": "relational_postings",
+    "time-series": "time_series",
+}
 #: Those that take a folder of files.
 WITH_FILES = {"real-input"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storekeeper import BackupPolicy, Catalog, days, hours, weeks
-from storekeeper.domains import invest
+from storekeeper.domains import deals, defi, invest, rooms
 
 #: By store, as the data contract's table of backups says; `at` is the time of day in UTC.
 BACKUPS = (
@@ -13,4 +13,4 @@ BACKUPS = (
     BackupPolicy("mongo", full=days(1), continuous=True, keep=days(30)),
 )
 
-CATALOG = Catalog((invest.DOMAIN,), backups=BACKUPS)
+CATALOG = Catalog((deals.DOMAIN, defi.DOMAIN, invest.DOMAIN, rooms.DOMAIN), backups=BACKUPS)

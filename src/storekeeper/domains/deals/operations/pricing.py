@@ -1,0 +1,94 @@
+# Generated from pricing_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""What services cost, by the price in force, and charging for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from storekeeper import InputError
+from storekeeper.domains.deals import queries
+from storekeeper.domains.deals.entities import TokenPricing, TokenTransaction
+from storekeeper.domains.deals.errors import NoPriceError, ReferenceTakenError
+from storekeeper.domains.deals.operations.tokens import post
+from storekeeper.domains.deals.postings import Posting, cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """So many units of a service, used by a user; `reference_id` has it be charged once."""
+
+    user_id: UUID
+    service: str
+    quantity: Decimal = Decimal(1)
+    reference_id: UUID | None = None
+    goal_id: UUID | None = None
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.service, self.quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a use costs, by which row of token_pricing."""
+
+    tokens: Decimal
+    pricing_id: UUID
+
+
+def price_of(session: Session, service: str, quantity: Decimal = Decimal(1), *, at: datetime) -> Price:
+    """What so many units of a service cost `at` a moment: the unit's price in force, within its least and its most.
+
+    Of several in force the one that came last is meant. Raises NoPriceError, InputError.
+    """
+    _check(service, quantity)
+    pricing: TokenPricing | None = session.scalar(queries.pricing_in_force(service, at).limit(1))
+    if pricing is None:
+        raise NoPriceError(f"no price is in force at {at.isoformat()}", operation="price", target=service)
+    return Price(cost(pricing.token_cost, quantity, pricing.min_tokens, pricing.max_tokens), pricing.id)
+
+
+def charge(session: Session, use: Use, *, at: datetime) -> TokenTransaction | None:
+    """Takes what a use costs from the user's balance: the posting, or None where it costs nothing.
+
+    Charged again under its reference it is the first posting that is returned, even if the price has changed since.
+    Raises NoPriceError, and what `post` raises.
+    """
+    price = price_of(session, use.service, use.quantity, at=at)
+    if price.tokens <= 0:
+        return None
+    posting = Posting(
+        user_id=use.user_id,
+        type="ai_usage",
+        amount=-price.tokens,
+        reference_id=use.reference_id,
+        description=use.description,
+        goal_id=use.goal_id,
+        meta_data={"service": use.service, "quantity": str(use.quantity), "pricing_id": str(price.pricing_id)},
+    )
+    try:
+        return post(session, posting, at=at)
+    except ReferenceTakenError as error:
+        if error.posting is not None and _is_of(error.posting, use):
+            return error.posting
+        raise
+
+
+def _check(service: str, quantity: Decimal) -> None:
+    if not quantity.is_finite() or not 0 < quantity < Decimal(10) ** 18:
+        raise InputError(f"{quantity} is no quantity", operation="price", target=service)
+
+
+def _is_of(posting: TokenTransaction, use: Use) -> bool:
+    said = posting.meta_data
+    return (
+        posting.type == "ai_usage"
+        and posting.goal_id == use.goal_id
+        and said.get("service") == use.service
+        and Decimal(said.get("quantity", "NaN")) == use.quantity
+    )

@@ -1,0 +1,1 @@
+"""Revisions of the deals domain's relational tables."""

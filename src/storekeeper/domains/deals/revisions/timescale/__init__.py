@@ -1,0 +1,1 @@
+"""Revisions of the deals domain's hypertables and rollups."""
