@@ -26,9 +26,11 @@ def reach(service: Platform, domain: Domain, user_id: UUID | None) -> Reach:
     }
 
 
-def seen(reached: Reach) -> set[str]:
-    """The tables of which somebody sees rows."""
-    return {table for table, (count, *_) in reached.items() if count > 0}
+def seen(service: Platform, domain: Domain, user_id: UUID) -> set[str]:
+    """The tables that hold users' rows, without the schema, of which this user sees some."""
+    owned = [protection.table for protection in domain.protections if protection.owners]
+    with service.postgres.session(user_id=user_id) as session:
+        return {table.name for table in owned if session.scalar(sa.select(sa.exists(sa.select(table))))}
 
 
 def is_nothing(reached: Reach) -> bool:
@@ -50,7 +52,7 @@ def _statements(protection: Protection) -> tuple[sa.Executable, ...]:
 def _count(service: Platform, statement: Any, user_id: UUID | None) -> int:
     try:
         with service.postgres.session(user_id=user_id) as session:
-            found = session.execute(statement)
+            found: Any = session.execute(statement)
             count = found.scalar_one() if isinstance(statement, sa.Select) else found.rowcount
             session.rollback()
             return int(count)

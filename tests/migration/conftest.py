@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import storekeeper
 from storekeeper import Catalog, Domain, Platform, connect
 from storekeeper.servers import RunningStack
 
@@ -131,6 +132,18 @@ def other_url(stack: RunningStack) -> Iterator[str]:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield urlunsplit(urlsplit(stack.urls.postgres)._replace(path=f"/{name}"))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def revisions_in(branch: str, store: str) -> list[str]:
+    """The ids of a domain's revisions for a store, or of the platform's own, oldest first: by their files' names."""
+    package = Path(storekeeper.__file__).parent
+    folder = package / ("migrations" if branch == "storekeeper" else f"domains/{branch}") / "revisions" / store
+    return [f"{branch}_{path.name[:4]}" for path in sorted(folder.glob("[0-9]*.py"))]
+
+
+@pytest.fixture
+def revisions() -> Callable[[str, str], list[str]]:
+    return revisions_in
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import selectinload
 
 from storekeeper import Platform
 from storekeeper.domains.invest.entities import (
@@ -47,6 +48,17 @@ def everything(user: User) -> list[object]:
     ]
 
 
+#: All that belongs to a user, and from there the way back: nothing is loaded that is not named.
+EVERYTHING = (
+    selectinload(User.portfolios).selectinload(Portfolio.transactions).joinedload(Transaction.portfolio),
+    selectinload(User.portfolios).joinedload(Portfolio.user),
+    selectinload(User.watchlists).selectinload(Watchlist.items).joinedload(WatchlistItem.watchlist),
+    selectinload(User.watchlists).joinedload(Watchlist.user),
+    selectinload(User.price_alerts),
+    selectinload(User.activities).joinedload(UserActivity.user),
+)
+
+
 def test_what_the_server_fills_in(opened: Opened, migrated_url: str) -> None:
     platform = opened(migrated_url)
     with platform.postgres.session() as session:
@@ -66,10 +78,10 @@ def test_what_the_server_fills_in(opened: Opened, migrated_url: str) -> None:
         session.flush()
         assert (bought.total_amount, bought.fees) == (Decimal("250.31"), Decimal("0.00"))
         assert (user.watchlists[0].is_public, user.price_alerts[0].is_active) == (False, True)
-        assert (user.insights[0].metadata_, user.insights[0].is_actionable) == ({}, False)
+        assert (user.insights[0].meta, user.insights[0].is_actionable) == ({}, False)
         assert user.activities[0].id == 1
     with platform.postgres.session() as session:
-        again = session.scalars(sa.select(User)).one()
+        again = session.scalars(sa.select(User).options(*EVERYTHING)).one()
         assert again.portfolios[0].transactions[0].portfolio.user is again
         assert again.watchlists[0].items[0].watchlist.user is again
         assert [alert.target_price for alert in again.price_alerts] == [Decimal("0.000001")]

@@ -19,7 +19,7 @@ Opened = Callable[..., Platform]
 
 _FUNCTIONS = """
 SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc
-WHERE pronamespace = 'storekeeper'::regnamespace AND proname <> 'set_updated_at' ORDER BY 1
+WHERE pronamespace = 'storekeeper'::regnamespace AND proname = 'note_changes'
 """
 
 

@@ -155,12 +155,12 @@ def rollback(platform: Platform, domain: str, steps: int | None = 1, *, tell: Te
 
 @contextmanager
 def _protected_again(platform: Platform, stores: list[_Sql], domain: str) -> Iterator[None]:
-    """Protects what is left of a domain after its policies were dropped, whatever came of it meanwhile; cut off in the
-    middle, its tables stay closed until the next migration."""
+    """Protects what is left of a domain after its policies were dropped, whatever came of it meanwhile. Cut off in the
+    middle, its tables stay closed until the next migration; so they do to whom a function let in that is gone."""
 
     def protect() -> None:
         for sql in stores if domain != PLATFORM else ():
-            protecting = Protecting(platform, sql.store, sql.connection, prune=False)
+            protecting = Protecting(platform, sql.store, sql.connection, prune=False, rolled_back=True)
             for step in protecting.steps():
                 if step.action == "protect" and (step.target == domain or step.target.startswith(f"{domain}.")):
                     protecting.carry_out(step.target)

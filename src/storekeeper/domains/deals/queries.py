@@ -3,6 +3,10 @@
 | listing | by |
 | --- | --- |
 | `deals_on_offer(…)` | `CHEAPEST`, `NEWEST_DEALS` |
+| `goals_of(user_id)` | `NEWEST_GOALS` |
+| `matches_of(goal_id)` | `BEST_MATCHES` |
+| `saved_deals_of(user_id)` | `LATEST_SAVED` |
+| `notifications_of(user_id)` | `LATEST_NOTIFICATIONS` |
 | `token_history(user_id)` | `LATEST_TRANSACTIONS` |
 | `balance_changes(user_id)` | `LATEST_CHANGES` |
 | `chat(user_id)` | `LATEST_SAID` |
@@ -21,7 +25,11 @@ from storekeeper.domains.deals.entities import (
     BalanceChange,
     ChatMessage,
     Deal,
+    Goal,
+    GoalDeal,
     Market,
+    Notification,
+    SavedDeal,
     TokenBalance,
     TokenPackage,
     TokenPricing,
@@ -31,6 +39,10 @@ from storekeeper.domains.deals.entities import (
 #: Orders for pages: each ends in what is unique.
 CHEAPEST = (Deal.current_price.asc(), Deal.id.asc())
 NEWEST_DEALS = (Deal.created_at.desc(), Deal.id.desc())
+NEWEST_GOALS = (Goal.created_at.desc(), Goal.id.desc())
+BEST_MATCHES = (GoalDeal.relevance_score.desc(), GoalDeal.deal_id.desc())
+LATEST_SAVED = (SavedDeal.saved_at.desc(), SavedDeal.deal_id.desc())
+LATEST_NOTIFICATIONS = (Notification.created_at.desc(), Notification.id.desc())
 LATEST_TRANSACTIONS = (TokenTransaction.created_at.desc(), TokenTransaction.id.desc())
 LATEST_CHANGES = (BalanceChange.created_at.desc(), BalanceChange.id.desc())
 LATEST_SAID = (ChatMessage.created_at.desc(), ChatMessage.id.desc())
@@ -52,6 +64,34 @@ def deals_on_offer(
     if market_id is not None:
         statement = statement.where(Deal.market_id == market_id)
     return statement
+
+
+def goals_of(user_id: UUID, *, status: str | None = None) -> sa.Select[Goal]:
+    """A user's goals, or those of one status."""
+    statement = sa.select(Goal).where(Goal.user_id == user_id)
+    return statement if status is None else statement.where(Goal.status == status)
+
+
+def matches_of(goal_id: UUID) -> sa.Select[GoalDeal]:
+    """The deals that serve a goal now, each with the name of its market."""
+    return (
+        sa.select(GoalDeal)
+        .where(GoalDeal.goal_id == goal_id, GoalDeal.status == "active")
+        .options(
+            joinedload(GoalDeal.deal, innerjoin=True).joinedload(Deal.market, innerjoin=True).load_only(Market.name)
+        )
+    )
+
+
+def saved_deals_of(user_id: UUID) -> sa.Select[SavedDeal]:
+    """What a user keeps for later, each with its deal."""
+    return sa.select(SavedDeal).where(SavedDeal.user_id == user_id).options(joinedload(SavedDeal.deal, innerjoin=True))
+
+
+def notifications_of(user_id: UUID, *, unread: bool = False) -> sa.Select[Notification]:
+    """What a user was told, or what of it they have not read."""
+    statement = sa.select(Notification).where(Notification.user_id == user_id)
+    return statement.where(Notification.read_at.is_(None)) if unread else statement
 
 
 def token_history(user_id: UUID) -> sa.Select[TokenTransaction]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from storekeeper.catalog import Protection
+from storekeeper.migrations.protection.found import signature
 from storekeeper.migrations.protection.roles import PUBLIC, Roles
 from storekeeper.timescale.quoting import column_type, qualified, quoted
 
@@ -17,7 +18,8 @@ OWN = "user_data_isolation"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One permissive policy. `table` is the quoted name; `check` None: what may be written is what may be seen."""
+    """One permissive policy. `table` is the quoted name; `check` None: what may be written is what may be seen; `calls`
+    is a function of the domain's own that has to be there."""
 
     table: str
     name: str
@@ -25,6 +27,7 @@ class Policy:
     roles: frozenset[str]
     using: str
     check: str | None = None
+    calls: str | None = None
 
     @property
     def digest(self) -> str:
@@ -50,13 +53,16 @@ def policies(protection: Protection, roles: Roles) -> tuple[Policy, ...]:
     table = name_of(protection.table)
     services = frozenset({roles.app or PUBLIC})
     own = " OR ".join(_owned(protection.table, path) for path in protection.owners)
+    role = acting_role(protection.table)
     found = [Policy(table, OWN, "ALL", services, own)]
     if protection.public:
         found.append(Policy(table, "public_rows", "SELECT", services, protection.public))
     if protection.staff_reads:
-        found.append(Policy(table, "staff_reads", "SELECT", services, _staff(protection, protection.staff_reads)))
+        found.append(
+            Policy(table, "staff_reads", "SELECT", services, _one_of(role, protection.staff_reads), calls=role)
+        )
     if protection.staff_writes:
-        found.append(Policy(table, "staff_writes", "ALL", services, _staff(protection, protection.staff_writes)))
+        found.append(Policy(table, "staff_writes", "ALL", services, _one_of(role, protection.staff_writes), calls=role))
     if roles.analyst is not None:
         found.append(Policy(table, "analyst_reads", "SELECT", frozenset({roles.analyst}), "true"))
     if roles.jobs is not None:
@@ -68,6 +74,12 @@ def name_of(table: sa.Table) -> str:
     """The quoted name of a table, schema included: what tables go by here."""
     assert table.schema is not None, "a table belongs to a domain's schema"
     return qualified(table.schema, table.name)
+
+
+def acting_role(table: sa.Table) -> str:
+    """The function, as it is called, that tells the role of the user of the transaction in this table's domain."""
+    assert table.schema is not None, "a table belongs to a domain's schema"
+    return signature(table.schema, "acting_role", "")
 
 
 def constant(text: str) -> str:
@@ -105,7 +117,6 @@ def _owned(table: sa.Table, path: str) -> str:
     return f"EXISTS (SELECT FROM {' '.join(joined)} WHERE {' AND '.join((*where, mine))})"
 
 
-def _staff(protection: Protection, values: Iterable[str]) -> str:
-    assert protection.table.schema is not None, "a table belongs to a domain's schema"
+def _one_of(function: str, values: Iterable[str]) -> str:
     named = ", ".join(constant(value) for value in values)
-    return f"(SELECT {qualified(protection.table.schema, 'acting_role')}()) IN ({named})"
+    return f"(SELECT {function}) IN ({named})"

@@ -26,13 +26,17 @@ def hiding(lifecycles: Iterable[TableLifecycle]) -> Callable[[ORMExecuteState], 
     known: dict[object, tuple[LoaderCriteriaOption, ...]] = {}
 
     def hide(state: ORMExecuteState) -> None:
-        if not state.is_select or state.is_column_load or state.execution_options.get(INCLUDE, False):
+        # what a statement loads besides its own rows is hidden, or shown, with them
+        if not state.is_select or state.is_column_load or state.is_relationship_load:
             return
-        for registry in {mapper.registry for mapper in state.all_mappers}:
-            if registry not in known:
-                known[registry] = _criteria(registry.mappers, columns)
-            if known[registry]:
-                state.statement = state.statement.options(*known[registry])
+        mapper = state.bind_mapper
+        if mapper is None or state.execution_options.get(INCLUDE, False):
+            return
+        registry = mapper.registry
+        if registry not in known:
+            known[registry] = _criteria(registry.mappers, columns)
+        if known[registry]:
+            state.statement = state.statement.options(*known[registry])
 
     return hide
 

@@ -19,13 +19,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from defi_domain import defi_platform
-from storekeeper import Platform
+from storekeeper import Action, Platform, connect
+from storekeeper.domains.defi import jobs
 from storekeeper.domains.defi.archive import Archive
 from storekeeper.domains.defi.archiving import archive_events
 from storekeeper.domains.defi.errors import ArchivedEventsError, DamagedArchiveError, StreamConflictError
 from storekeeper.domains.defi.events import NewEvent, StoredEvent, Stream
 from storekeeper.domains.defi.operations.event_store import append, as_of, read_all, read_stream
 from storekeeper.domains.defi.operations.export import export
+from storekeeper.jobs import run_job
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -60,6 +62,32 @@ def everything(platform: Platform, archive: Archive | None = None, after: int = 
 def stream_of(platform: Platform, stream: Stream, archive: Archive | None = None, after: int = 0) -> list[StoredEvent]:
     with platform.postgres.session() as session:
         return list(read_stream(session, stream, after=after, archive=archive, batch=2))
+
+
+@pytest.mark.parametrize("given", [None, "elsewhere"])
+def test_the_job_archives_as_the_role_of_jobs_and_says_what_it_would(
+    history: list[StoredEvent],
+    role_settings: dict[str, Any],
+    tmp_path: Path,
+    given: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "FILE", 2)
+    place = {"directory": tmp_path, "archive": tmp_path / given if given else None}
+    with connect(stores=("postgres",), role="jobs", **role_settings, **place) as platform:
+        would, done, again = (
+            run_job(platform, "defi.archive", as_of=NOW, dry_run=dry_run).report.actions
+            for dry_run in (True, False, False)
+        )
+    assert done == tuple(
+        Action("archive", "defi.event_store", f"ids {ids}", rows=rows)
+        for ids, rows in (("1 to 2", 2), ("3 to 4", 2), ("5 to 5", 1))
+    )
+    assert (would, again) == (done, ())
+    folder = tmp_path / (given or "archive") / "defi" / "event_store"
+    assert len(list(folder.iterdir())) == 3
+    with connect(stores=("postgres",), **role_settings, **place) as service:
+        assert everything(service, Archive.of(service.settings)) == history
 
 
 def test_archived_and_live_events_are_one_sequence(

@@ -24,6 +24,7 @@ class ChatMessage(Base):
     __table_args__ = (
         one_of("chat_messages", "role", "user", "assistant", "system"),
         sa.Index("ix_chat_messages_user", "user_id"),
+        sa.Index("ix_chat_messages_latest", "user_id", sa.text("created_at DESC"), sa.text("id DESC")),
         sa.Index("ix_chat_messages_goal", "goal_id"),
         sa.Index("ix_chat_messages_role", "role"),
     )

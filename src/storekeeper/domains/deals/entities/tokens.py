@@ -43,6 +43,8 @@ class TokenTransaction(Base):
         sa.CheckConstraint("amount <> 0", name="valid_amount"),
         sa.CheckConstraint("status <> 'completed' OR balance_after IS NOT NULL", name="completed_has_balance"),
         sa.Index("ix_token_transactions_user", "user_id"),
+        # a page of a user's ledger reads no month that it does not show
+        sa.Index("ix_token_transactions_latest", "user_id", sa.text("created_at DESC"), sa.text("id DESC")),
         sa.Index("ix_token_transactions_type", "type"),
         sa.Index("ix_token_transactions_status", "status"),
         sa.Index("ix_token_transactions_hash", "tx_hash"),

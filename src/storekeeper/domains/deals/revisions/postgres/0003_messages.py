@@ -26,6 +26,7 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX ix_chat_messages_user ON deals.chat_messages (user_id)")
+    op.execute("CREATE INDEX ix_chat_messages_latest ON deals.chat_messages (user_id, created_at DESC, id DESC)")
     op.execute("CREATE INDEX ix_chat_messages_goal ON deals.chat_messages (goal_id)")
     op.execute("CREATE INDEX ix_chat_messages_role ON deals.chat_messages (role)")
 

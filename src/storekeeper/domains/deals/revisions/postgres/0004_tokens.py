@@ -50,6 +50,9 @@ def upgrade() -> None:
         ) PARTITION BY RANGE (created_at)
     """)
     op.execute("CREATE INDEX ix_token_transactions_user ON deals.token_transactions (user_id)")
+    op.execute(
+        "CREATE INDEX ix_token_transactions_latest ON deals.token_transactions (user_id, created_at DESC, id DESC)"
+    )
     op.execute("CREATE INDEX ix_token_transactions_type ON deals.token_transactions (type)")
     op.execute("CREATE INDEX ix_token_transactions_status ON deals.token_transactions (status)")
     op.execute("CREATE INDEX ix_token_transactions_hash ON deals.token_transactions (tx_hash)")
