@@ -31,8 +31,9 @@ def declaring(platform: Platform, opened: Opened, **changes: object) -> Platform
     domain = CATALOG.domain("invest")
     others = [collection for collection in domain.collections if collection is not LOGS]
     logs = replace(LOGS, **changes)  # type: ignore[arg-type]  # fields by name
-    domain = replace(domain, collections=(logs, *others))
-    return opened(platform.url("postgres"), catalog=Catalog((domain,), backups=CATALOG.backups))
+    changed = replace(domain, collections=(logs, *others))
+    domains = tuple(changed if one is domain else one for one in CATALOG.domains)
+    return opened(platform.url("postgres"), catalog=Catalog(domains, backups=CATALOG.backups))
 
 
 def is_as_declared(platform: Platform) -> bool:

@@ -38,18 +38,19 @@ def test_the_frozen_functions_are_those_of_the_code(migrated_url: str, other_url
 
 
 def test_every_series_notes_its_changes(migrated_url: str) -> None:
-    series = {h.table.name for h in CATALOG.hypertables} | {r.name for h in CATALOG.hypertables for r in h.rollups}
+    series = {h.name for h in CATALOG.hypertables}
+    series |= {f"{h.schema}.{rollup.name}" for h in CATALOG.hypertables for rollup in h.rollups}
     with psycopg.connect(migrated_url) as connection:
         rows = connection.execute(
-            "SELECT c.relname, array_agg(t.tgname::text) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+            "SELECT t.tgrelid::regclass::text, array_agg(t.tgname::text) FROM pg_trigger t "
             "WHERE t.tgfoid = 'storekeeper.note_changes()'::regprocedure GROUP BY 1"
         ).fetchall()
         assert {table for table, _ in rows} == series
         for _, triggers in rows:
             assert {f"storekeeper_note_{event}" for event in ("insert", "update", "delete")} <= set(triggers)
         marks = connection.execute("SELECT dataset, rolled_up FROM storekeeper.watermarks").fetchall()
-    rolled_up = {"invest.intraday_prices", "invest.stock_prices_5min"}
-    assert dict(marks) == {f"invest.{name}": f"invest.{name}" in rolled_up for name in series}
+    rolled_up = {"deals.price_tracking", "invest.intraday_prices", "invest.stock_prices_5min"}
+    assert dict(marks) == {name: name in rolled_up for name in series}
 
 
 def test_late_rows_are_treated_as_declared(opened: Opened, migrated_url: str) -> None:
@@ -57,7 +58,9 @@ def test_late_rows_are_treated_as_declared(opened: Opened, migrated_url: str) ->
     hypertables = tuple(
         replace(h, late_rows="keep") if h.name == "invest.market_indices" else h for h in domain.hypertables
     )
-    catalog = Catalog((replace(domain, hypertables=hypertables),), backups=CATALOG.backups)
+    changed = replace(domain, hypertables=hypertables)
+    domains = tuple(changed if one is domain else one for one in CATALOG.domains)
+    catalog = Catalog(domains, backups=CATALOG.backups)
     platform = opened(migrated_url, catalog=catalog)
     step = next(step for step in plan(platform).steps if step.action == "set late rows")
     assert (step.target, step.detail) == ("invest.market_indices", "refuse → keep")

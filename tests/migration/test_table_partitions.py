@@ -29,6 +29,8 @@ Opened = Callable[..., Platform]
 NOW = datetime(2026, 11, 30, 23, 30, tzinfo=UTC)
 YEARS = [f"transactions_{year}" for year in range(2019, 2028)]
 MONTHS = [f"user_activity_log_{month}" for month in (202609, 202610, 202611, 202612, 202701, 202702)]
+VERBOSE = [f"token_transactions_{month}" for month in ("y2026m11", "y2026m12", "y2027m01", "y2027m02")]
+PARTITIONED = [life.name for life in CATALOG.lifecycles if life.partition is not None]
 
 TRANSACTIONS, ACTIVITY = (
     life for life in CATALOG.lifecycles if life.name in ("invest.transactions", "invest.user_activity_log")
@@ -39,9 +41,11 @@ def on_server(url: str) -> dict[str, tuple[str, str]]:
     """The bounds of every partition of a relational table, by name, as a session in UTC reads them."""
     with psycopg.connect(url, options="-c timezone=UTC") as connection:
         rows = connection.execute(
-            r"SELECT c.relname, (b.pair)[1]::timestamptz, (b.pair)[2]::timestamptz FROM pg_class c, LATERAL "
+            "SELECT c.relname, (b.pair)[1]::timestamptz, (b.pair)[2]::timestamptz "
+            "FROM pg_class c JOIN pg_inherits ON inhrelid = c.oid CROSS JOIN LATERAL "
             r"(SELECT regexp_match(pg_get_expr(relpartbound, oid), '\(''(.+)''\) TO \(''(.+)''\)') AS pair) b "
-            "WHERE relispartition AND relkind = 'r' AND relname ~ '^(transactions|user_activity_log)_' ORDER BY 1"
+            "WHERE inhparent = ANY(%s::regclass[]) ORDER BY 1",
+            [PARTITIONED],
         ).fetchall()
     return {name: (f"{lower:%Y-%m-%d %H:%M:%S}", f"{upper:%Y-%m-%d %H:%M:%S}") for name, lower, upper in rows}
 
@@ -66,38 +70,58 @@ def test_a_migration_makes_them_from_what_is_kept_to_what_is_coming(opened: Open
         planned = plan(platform)
         told = {step.target: step.detail for step in planned.steps if step.action == "make partitions"}
         assert told == {
+            "deals.token_transactions": "4, from token_transactions_y2026m11 to token_transactions_y2027m02",
             "invest.transactions": "9, from transactions_2019 to transactions_2027",
             "invest.user_activity_log": "6, from user_activity_log_202609 to user_activity_log_202702",
         }
         apply(platform, planned)
         made = on_server(postgres_url)
-        assert list(made) == YEARS + MONTHS
+        assert list(made) == VERBOSE + YEARS + MONTHS
+        assert made["token_transactions_y2027m01"] == ("2027-01-01 00:00:00", "2027-02-01 00:00:00")
         assert made["transactions_2026"] == ("2026-01-01 00:00:00", "2027-01-01 00:00:00")
         assert made["user_activity_log_202702"] == ("2027-02-01 00:00:00", "2027-03-01 00:00:00")
         assert (plan(platform).steps, drift(platform)) == ((), ())
 
         later = opened(postgres_url, clock=FixedClock(NOW + timedelta(hours=1)))
-        (step,) = plan(later).steps
-        assert str(step) == "postgres: make partitions invest.user_activity_log: user_activity_log_202703"
-        assert apply(later).steps == (step,)
+        steps = plan(later).steps
+        assert [str(step) for step in steps] == [
+            "postgres: make partitions deals.token_transactions: token_transactions_y2027m03",
+            "postgres: make partitions invest.user_activity_log: user_activity_log_202703",
+        ]
+        assert apply(later).steps == steps
         assert (plan(later).steps, drift(later)) == ((), ())
 
 
-def test_a_partition_is_all_that_its_table_is(migrated_url: str) -> None:
-    parts = (
-        ("pg_index", "indrelid", "true"),
-        ("pg_constraint", "conrelid", "contype IN ('f', 'p', 'c')"),
-        ("pg_trigger", "tgrelid", "NOT tgisinternal"),
-    )
+def test_a_partition_is_all_that_its_table_is(opened: Opened, migrated_url: str) -> None:
+    """Whether a migration made it or a row that needed it."""
+    for life in CATALOG.lifecycles:
+        if life.partition is not None:
+            early = partition_range(life.partition, datetime(2014, 5, 7, tzinfo=UTC))
+            assert make_partitions(opened(migrated_url).postgres, life, [early]) == (early,)
     with psycopg.connect(migrated_url) as connection:
-        counts = [
-            connection.execute(
-                f"SELECT DISTINCT (SELECT count(*) FROM {table} WHERE {relation} = p.oid AND {condition}) "
-                "FROM pg_class p WHERE relkind = 'r' AND relispartition AND relname ~ '^transactions_'".encode()
+        for table in PARTITIONED:
+            ((_, *own), *partitions) = connection.execute(
+                """
+                WITH family AS (
+                    SELECT %(table)s::regclass::oid AS member UNION ALL
+                    SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::regclass
+                )
+                SELECT member::regclass::text,
+                    ARRAY(SELECT concat_ws(' ', indisunique, indisvalid, indkey, indoption, indclass,
+                                           pg_get_expr(indpred, indrelid), pg_get_expr(indexprs, indrelid)) AS line
+                          FROM pg_index WHERE indrelid = member ORDER BY line),
+                    ARRAY(SELECT pg_get_constraintdef(oid) AS line FROM pg_constraint
+                          WHERE conrelid = member AND contype IN ('f', 'p', 'u', 'c') ORDER BY line),
+                    ARRAY(SELECT concat_ws(' ', tgname, tgtype, tgfoid, tgenabled) AS line FROM pg_trigger
+                          WHERE tgrelid = member AND NOT tgisinternal AND tgtype & 1 = 1 ORDER BY line)
+                FROM family ORDER BY member <> %(table)s::regclass
+                """,
+                {"table": table},
             ).fetchall()
-            for table, relation, condition in parts
-        ]
-    assert counts == [[(5,)], [(6,)], [(1,)]]
+            indexes, constraints, triggers = own
+            assert (len(indexes) > 1, len(constraints) > 1, len(partitions) > 4) == (True, True, True)
+            assert bool(triggers) == (table != ACTIVITY.name)
+            assert [name for name, *has in partitions if has != own] == []
 
 
 def test_they_are_made_on_demand_where_rows_need_them(opened: Opened, migrated_url: str) -> None:

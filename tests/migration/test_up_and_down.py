@@ -17,6 +17,15 @@ from storekeeper.migrations import applied_catalogue, apply, catalog_matches, dr
 from storekeeper.stores.sql.urls import sqlalchemy_url
 
 Opened = Callable[..., Platform]
+Revisions = Callable[[str, str], list[str]]
+
+NAMES = [domain.name for domain in CATALOG.domains]
+#: The platform's own branch goes up first, and down last.
+BRANCHES = ["storekeeper", *NAMES]
+DECLARED = {table.fullname for domain in CATALOG.domains for table in domain.tables}
+DECLARED |= {hypertable.name for hypertable in CATALOG.hypertables}
+#: What remains of the platform itself.
+VERSIONS = {"storekeeper.alembic_postgres", "storekeeper.alembic_timescale"}
 
 
 @pytest.fixture(params=["one database", "two databases"])
@@ -44,32 +53,34 @@ def rows(platform: Platform, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
-def test_up_and_down_and_up_again(platform: Platform) -> None:
+def newest(revisions: Revisions, store: str, branches: list[str]) -> list[str]:
+    return [revisions(branch, store)[-1] for branch in branches if revisions(branch, store)]
+
+
+def test_up_and_down_and_up_again(platform: Platform, revisions: Revisions) -> None:
     planned = plan(platform)
     assert [(step.store, step.target) for step in planned.steps if step.store != "mongo"] == [
-        *(("postgres", revision) for revision in ("storekeeper_0001", "storekeeper_0002")),
-        *(("postgres", revision) for revision in ("invest_0001", "invest_0002")),
-        *(("timescale", revision) for revision in ("storekeeper_0001", "storekeeper_0002")),
+        *(("postgres", one) for branch in BRANCHES for one in revisions(branch, "postgres")),
+        *(("timescale", one) for one in revisions("storekeeper", "timescale")),
         ("timescale", "partitions"),
-        ("timescale", "invest_0001"),
-        *(("postgres", f"invest.{table}") for table in ("transactions", "user_activity_log")),
+        *(("timescale", one) for name in NAMES for one in revisions(name, "timescale")),
+        *(("postgres", life.name) for life in CATALOG.lifecycles if life.partition is not None),
+        *(("postgres", domain.name) for domain in CATALOG.domains if domain.protections),
         ("postgres", "catalogue"),
     ]
     assert apply(platform, planned).steps == planned.steps
     full = tables(platform)
-    assert {"invest.users", "invest.intraday_prices", "storekeeper.runs", "storekeeper.watermarks"} <= full
+    assert DECLARED | {"storekeeper.runs", "storekeeper.watermarks"} <= full
 
-    assert rollback(platform, "invest", None) == (
-        "timescale: invest_0001",
-        "postgres: invest_0002",
-        "postgres: invest_0001",
-    )
-    assert not {name for name in tables(platform) if name.startswith("invest.")}
-    assert rows(platform, "SELECT FROM pg_namespace WHERE nspname = 'invest'") == []
-    assert rollback(platform, "storekeeper", None) == tuple(
-        f"{store}: storekeeper_{number}" for store in ("timescale", "postgres") for number in ("0002", "0001")
-    )
-    assert tables(platform) == {"storekeeper.alembic_postgres", "storekeeper.alembic_timescale"}
+    for branch in reversed(BRANCHES):
+        assert rollback(platform, branch, None) == tuple(
+            f"{store}: {one}" for store in ("timescale", "postgres") for one in reversed(revisions(branch, store))
+        )
+        assert not {name for name in tables(platform) if name.startswith(f"{branch}.")} - VERSIONS
+    assert rows(platform, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$|^public$'") == [
+        ("storekeeper",)
+    ]
+    assert tables(platform) == VERSIONS
 
     apply(platform)
     assert tables(platform) == full
@@ -91,13 +102,12 @@ def test_a_plan_changes_nothing(platform: Platform) -> None:
     assert platform.mongo.actual_collections() == ()
 
 
-def test_the_version_tables_say_where_each_store_is(platform: Platform) -> None:
+def test_the_version_tables_say_where_each_store_is(platform: Platform, revisions: Revisions) -> None:
     apply(platform)
-    newest = {"postgres": "invest_0002", "timescale": "invest_0001"}
     for store in ("postgres", "timescale"):
         with psycopg.connect(platform.url(store)) as connection:
             told = connection.execute(f"SELECT version_num FROM storekeeper.alembic_{store} ORDER BY 1").fetchall()
-        assert told == [(newest[store],), ("storekeeper_0002",)]
+        assert told == [(name,) for name in newest(revisions, store, sorted(BRANCHES))]
 
 
 def test_what_is_migrated_is_as_declared(platform: Platform) -> None:
@@ -170,22 +180,16 @@ def test_nothing_is_dropped_that_others_put_into_a_schema(opened: Opened, migrat
     apply(platform)
 
 
-def test_the_platform_goes_last(opened: Opened, migrated_url: str) -> None:
-    with pytest.raises(MigrationError, match="invest_0001 stand on it"):
-        rollback(opened(migrated_url), "storekeeper", None)
-
-
-def test_a_revision_goes_down_and_up_by_itself(opened: Opened, migrated_url: str) -> None:
+def test_the_platform_goes_last(opened: Opened, migrated_url: str, revisions: Revisions) -> None:
     platform = opened(migrated_url)
-    full = tables(platform)
-    assert rollback(platform, "invest") == ("timescale: invest_0001", "postgres: invest_0002")
-    assert {name for name in tables(platform) if name.startswith("invest.")} == {
-        f"invest.{name}" for name in ("users", "sessions", "portfolios", "portfolio_assets")
-    }
-    assert rows(platform, "SELECT proname FROM pg_proc WHERE pronamespace = 'invest'::regnamespace") == []
-    apply(platform)
-    assert tables(platform) == full
-    assert drift(platform) == ()
+    with pytest.raises(MigrationError) as refused:
+        rollback(platform, "storekeeper", None)
+    assert refused.value.cause == f"{', '.join(newest(revisions, 'timescale', sorted(NAMES)))} stand on it"
+    *others, last = NAMES
+    for name in others:
+        rollback(platform, name, None)
+    with pytest.raises(MigrationError, match=f"^[^,]*{revisions(last, 'postgres')[-1]} stand on it"):
+        rollback(platform, "storekeeper")
 
 
 def test_a_domain_that_is_not_there_cannot_go_back(opened: Opened, migrated_url: str) -> None:
@@ -197,24 +201,27 @@ def test_there_is_nothing_to_take_back_before_the_first_migration(opened: Opened
     assert rollback(opened(postgres_url), "invest") == ()
 
 
-def test_a_domain_that_was_left_out_stays(opened: Opened, migrated_url: str) -> None:
+def test_domains_that_were_left_out_stay(opened: Opened, migrated_url: str, revisions: Revisions) -> None:
     alone = opened(migrated_url, catalog=Catalog((Domain("lab"),)))
+    before = tables(alone)
     planned = plan(alone)
     assert {(step.store, step.target) for step in planned.reported} == {
-        ("postgres", "invest_0002"),
-        ("timescale", "invest_0001"),
+        (store, revision) for store in ("postgres", "timescale") for revision in newest(revisions, store, NAMES)
     }
     apply(alone)
-    assert "invest.users" in tables(alone)
+    assert tables(alone) == before
 
 
-def test_other_domains_go_up_and_down_beside_it(opened: Opened, migrated_url: str, lab: Catalog) -> None:
+def test_another_domain_goes_up_and_down_beside_them(
+    opened: Opened, migrated_url: str, lab: Catalog, revisions: Revisions
+) -> None:
     beside = opened(migrated_url, catalog=lab)
+    before = tables(beside)
     assert "lab_0001" in [step.target for step in apply(beside).steps]
     assert rollback(beside, "lab") == ("postgres: lab_0001",)
     versions = rows(beside, "SELECT version_num FROM storekeeper.alembic_postgres ORDER BY 1")
-    assert versions == [("invest_0002",), ("storekeeper_0002",)]
-    assert "invest.users" in tables(beside)
+    assert versions == [(name,) for name in newest(revisions, "postgres", sorted(BRANCHES))]
+    assert tables(beside) == before
     with pytest.raises(MigrationError, match="invest_0001 stand on it"):
         rollback(beside, "storekeeper")
 
@@ -234,7 +241,7 @@ def test_the_catalogue_in_force_is_on_record(opened: Opened, postgres_url: str) 
     apply(platform)
     applied = applied_catalogue(platform)
     assert applied is not None
-    assert (applied.digest, applied.domains) == (CATALOG.digest(), ("invest",))
+    assert (applied.digest, applied.domains) == (CATALOG.digest(), tuple(NAMES))
     assert catalog_matches(platform)
 
     other = opened(postgres_url, catalog=Catalog(CATALOG.domains, version="2", backups=BACKUPS))
