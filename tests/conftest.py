@@ -69,6 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             yield containers
     else:
         with running_stack(tmp_path_factory.mktemp("stack")) as running:
+            _hurry(running.urls.postgres)
             yield running
 
 
@@ -195,9 +196,19 @@ def _fresh_database(url: str, template: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def _hurry(url: str) -> None:
+    """Lets the server leave syncing to the operating system: a database of a test need not outlive the machine, and a
+    server that is killed finds what it has written all the same."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
+
+
 def _create_database(connection: psycopg.Connection[tuple[object, ...]], name: str, template: str) -> None:
     """A database of the owner's, as an installation's is: the rights to the database itself are not cloned."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}")
+    # files copied by the server, not page by page through its log: several times as fast
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY file_copy")
     owner = role_name(USER, "owner")
     connection.execute(statement.format(*map(sql.Identifier, (name, template, owner))))
 

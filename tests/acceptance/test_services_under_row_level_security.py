@@ -213,7 +213,7 @@ def test_invest(service: Platform, jobs: Platform, ring: KeyRing) -> None:
     assert seen(service, invest.DOMAIN, ada) >= INVEST
 
 
-def test_rooms(service: Platform, jobs: Platform) -> None:
+def test_rooms(service: Platform) -> None:
     people = []
     for _ in range(3):
         wallet = f"0x{uuid4().hex}{uuid4().hex[:8]}"

@@ -74,7 +74,7 @@ def test_up_and_down_and_up_again(platform: Platform, revisions: Revisions) -> N
 
     for branch in reversed(BRANCHES):
         assert rollback(platform, branch, None) == tuple(
-            f"{store}: {one}" for store in ("timescale", "postgres") for one in reversed(revisions(branch, store))
+            f"{store}: {one}" for store in ("postgres", "timescale") for one in reversed(revisions(branch, store))
         )
         assert not {name for name in tables(platform) if name.startswith(f"{branch}.")} - VERSIONS
     assert rows(platform, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$|^public$'") == [
@@ -184,7 +184,7 @@ def test_the_platform_goes_last(opened: Opened, migrated_url: str, revisions: Re
     platform = opened(migrated_url)
     with pytest.raises(MigrationError) as refused:
         rollback(platform, "storekeeper", None)
-    assert refused.value.cause == f"{', '.join(newest(revisions, 'timescale', sorted(NAMES)))} stand on it"
+    assert refused.value.cause == f"{', '.join(newest(revisions, 'postgres', sorted(NAMES)))} stand on it"
     *others, last = NAMES
     for name in others:
         rollback(platform, name, None)

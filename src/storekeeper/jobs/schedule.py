@@ -79,6 +79,12 @@ UPKEEP: tuple[Job, ...] = (
         missed="one",
         quiet=True,
     ),
+    Job(
+        "reseal",
+        "storekeeper.jobs.reseal:run",
+        None,
+        "seals what earlier data keys sealed with the newest ones: by hand, after `keys rotate`",
+    ),
 )
 
 

@@ -35,7 +35,7 @@ from storekeeper.migrations.targets import newest_of
 from storekeeper.platform import Platform
 from storekeeper.stores.sql.failures import translated
 
-#: In this order up, and back in the other one.
+#: In this order, up and back.
 SQL_STORES: tuple[SqlStore, ...] = ("postgres", "timescale")
 
 #: Is told of each step before it is done, and of what a revision is at while it runs.
@@ -124,7 +124,8 @@ def rollback(platform: Platform, domain: str, steps: int | None = 1, *, tell: Te
     with ExitStack() as held:
         stores = [_locked(platform, store, held, tell or _nobody) for store in SQL_STORES]
         with _protected_again(platform, stores, domain):
-            for sql in reversed(stores):
+            # the relational store first: it may refuse, where rows must be kept, and then no series is gone
+            for sql in stores:
                 recorded = sql.recorded()
                 strangers = sql.history.admit(recorded)
                 applied = sql.history.applied(domain, recorded)

@@ -34,6 +34,7 @@ class KeyRing:
     | `await ring.seal(text, place="defi.users.phone", row=str(id), person=str(id))` | the ciphertext, to be stored |
     | `await ring.open(sealed, place=…, row=…, person=…)` | the text, where all three are as they were |
     | `await ring.reseal(sealed, place=…, row=…, person=…)` | the same value under the newest key |
+    | `await ring.is_stale(sealed, place=…, row=…, person=…)` | whether that would be another value |
     | `await ring.forget(person)` | destroys the person's keys: what was sealed for them opens nowhere again |
     | `await ring.rotate()` | wraps all keys by the newest master key, and begins new ones |
 
@@ -87,6 +88,15 @@ class KeyRing:
         bound = Place(place, row, person)
         return sealed if parse(sealed, bound).key_id == key.id else seal_with(key.key, key.id, text, bound)
 
+    def is_stale(self, sealed: str, *, place: str, row: str, person: str | None = None) -> bool:
+        """Whether `reseal` would make another value of this one: a key before the newest sealed it. Makes no key.
+
+        Raises SealedValueError where it is no sealed value.
+        """
+        value = parse(sealed, Place(place, row, person))
+        newest = self._newest_key(person or "")
+        return newest is None or newest.id != value.key_id
+
     def forget(self, person: str) -> int:
         """Destroys the keys of a person, and so all that was sealed for them, in every backup too.
 
@@ -133,14 +143,22 @@ class KeyRing:
 
     def _present_key(self, holder: str) -> _DataKey:
         """The key that seals for this holder now."""
+        if (known := self._newest_key(holder)) is not None:
+            return known
+        since = self._monotonic()
+        return self._kept(to_thread(self._made, holder), since)
+
+    def _newest_key(self, holder: str) -> _DataKey | None:
+        """That key, where it was made already."""
         if (known := self._present.get(holder)) is not None:
             return known
         since = self._monotonic()
         wrapped = to_thread(self._keys.present, holder)
-        if wrapped is None:
-            wrapped = to_thread(self._made, holder)
+        return None if wrapped is None else self._kept(wrapped, since)
+
+    def _kept(self, wrapped: WrappedKey, since: float) -> _DataKey:
         key = self._unwrapped(wrapped)
-        self._present.put(holder, key, since)
+        self._present.put(key.holder, key, since)
         self._numbered.put(key.id, key, since)
         return key
 

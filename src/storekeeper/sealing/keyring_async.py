@@ -33,6 +33,7 @@ class AsyncKeyRing:
     | `await ring.seal(text, place="defi.users.phone", row=str(id), person=str(id))` | the ciphertext, to be stored |
     | `await ring.open(sealed, place=…, row=…, person=…)` | the text, where all three are as they were |
     | `await ring.reseal(sealed, place=…, row=…, person=…)` | the same value under the newest key |
+    | `await ring.is_stale(sealed, place=…, row=…, person=…)` | whether that would be another value |
     | `await ring.forget(person)` | destroys the person's keys: what was sealed for them opens nowhere again |
     | `await ring.rotate()` | wraps all keys by the newest master key, and begins new ones |
 
@@ -86,6 +87,15 @@ class AsyncKeyRing:
         bound = Place(place, row, person)
         return sealed if parse(sealed, bound).key_id == key.id else seal_with(key.key, key.id, text, bound)
 
+    async def is_stale(self, sealed: str, *, place: str, row: str, person: str | None = None) -> bool:
+        """Whether `reseal` would make another value of this one: a key before the newest sealed it. Makes no key.
+
+        Raises SealedValueError where it is no sealed value.
+        """
+        value = parse(sealed, Place(place, row, person))
+        newest = await self._newest_key(person or "")
+        return newest is None or newest.id != value.key_id
+
     async def forget(self, person: str) -> int:
         """Destroys the keys of a person, and so all that was sealed for them, in every backup too.
 
@@ -132,14 +142,22 @@ class AsyncKeyRing:
 
     async def _present_key(self, holder: str) -> _DataKey:
         """The key that seals for this holder now."""
+        if (known := await self._newest_key(holder)) is not None:
+            return known
+        since = self._monotonic()
+        return self._kept(await to_thread(self._made, holder), since)
+
+    async def _newest_key(self, holder: str) -> _DataKey | None:
+        """That key, where it was made already."""
         if (known := self._present.get(holder)) is not None:
             return known
         since = self._monotonic()
         wrapped = await to_thread(self._keys.present, holder)
-        if wrapped is None:
-            wrapped = await to_thread(self._made, holder)
+        return None if wrapped is None else self._kept(wrapped, since)
+
+    def _kept(self, wrapped: WrappedKey, since: float) -> _DataKey:
         key = self._unwrapped(wrapped)
-        self._present.put(holder, key, since)
+        self._present.put(key.holder, key, since)
         self._numbered.put(key.id, key, since)
         return key
 

@@ -219,3 +219,17 @@ def test_a_lost_connection_is_replaced(postgres_url: str) -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert ring.seal("x", place=PLACE, row=ROW, person="bob")
+
+
+def test_a_value_is_stale_from_the_rotation_on_and_asking_makes_no_key(ring: KeyRing) -> None:
+    sealed = ring.seal("x", place=PLACE, row=ROW, person="ann")
+    assert not ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    ring.rotate()
+    keys = (ring.status()).keys
+    assert ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    assert (ring.status()).keys == keys
+    anew = ring.reseal(sealed, place=PLACE, row=ROW, person="ann")
+    assert not ring.is_stale(anew, place=PLACE, row=ROW, person="ann")
+    assert ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    with pytest.raises(SealedValueError):
+        ring.is_stale("plain", place=PLACE, row=ROW, person="ann")

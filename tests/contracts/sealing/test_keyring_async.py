@@ -218,3 +218,17 @@ async def test_a_lost_connection_is_replaced(postgres_url: str) -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert await ring.seal("x", place=PLACE, row=ROW, person="bob")
+
+
+async def test_a_value_is_stale_from_the_rotation_on_and_asking_makes_no_key(ring: AsyncKeyRing) -> None:
+    sealed = await ring.seal("x", place=PLACE, row=ROW, person="ann")
+    assert not await ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    await ring.rotate()
+    keys = (await ring.status()).keys
+    assert await ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    assert (await ring.status()).keys == keys
+    anew = await ring.reseal(sealed, place=PLACE, row=ROW, person="ann")
+    assert not await ring.is_stale(anew, place=PLACE, row=ROW, person="ann")
+    assert await ring.is_stale(sealed, place=PLACE, row=ROW, person="ann")
+    with pytest.raises(SealedValueError):
+        await ring.is_stale("plain", place=PLACE, row=ROW, person="ann")

@@ -67,8 +67,9 @@ PROTECTIONS = (
     ),
     Protection(_TABLES["token_pricing"], app=READ_AND_CHANGE),
     Protection(_TABLES["token_packages"], app=READ_AND_CHANGE),
-    # who could list codes could redeem them: others redeem by `deals.redeem_code()`
-    Protection(_TABLES["token_redemption_codes"], owners=("created_by",), staff_reads=ADMIN, staff_writes=ADMIN),
+    # who could list codes could redeem them, who could write them could give themselves tokens: `deals.redeem_code()`
+    # is for everybody, `deals.make_code()` and `deals.end_code()` for admins
+    Protection(_TABLES["token_redemption_codes"], owners=("created_by",), staff_reads=ADMIN, app=("SELECT",)),
     Protection(
         _TABLES["shared_deals"],
         owners=("user_id",),

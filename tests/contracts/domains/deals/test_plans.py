@@ -74,7 +74,9 @@ def filled_url(stack: RunningStack, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(stack.urls.postgres, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
         url = urlunsplit(urlsplit(stack.urls.postgres)._replace(path=f"/{name}"))
         with psycopg.connect(url, autocommit=True) as filling:

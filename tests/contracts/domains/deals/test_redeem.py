@@ -16,8 +16,9 @@ from deals_domain import MOMENT, administrator, code, person, stored
 from storekeeper import NotFoundError, RefusedError, connect
 from storekeeper.domains.deals.entities import RedemptionCode
 from storekeeper.domains.deals.errors import CodeExhaustedError, CodeExpiredError, CodeRedeemedError
-from storekeeper.domains.deals.operations.redeem import redeem
+from storekeeper.domains.deals.operations.redeem import end_code, make_code, redeem
 from storekeeper.domains.deals.operations.tokens import balance_of
+from storekeeper.errors import PermissionDeniedError
 from storekeeper.stores.postgres.postgres import Postgres
 
 
@@ -79,3 +80,28 @@ def test_who_is_not_active_redeems_nothing(postgres: Postgres, migrated_url: str
             with pytest.raises(RefusedError, match="no active user"):
                 redeem(session, one.code, at=MOMENT)
     assert count_of(migrated_url, one) == 0
+
+
+def test_only_an_admin_makes_and_ends_codes(postgres: Postgres, migrated_url: str) -> None:
+    admin, ada = person(role="admin"), person()
+    stored(migrated_url, admin, ada)
+    with pytest.raises(PermissionDeniedError):
+        with postgres.session(user_id=ada.id) as session:
+            make_code(session, "MINE", 1_000_000)
+    with pytest.raises(PermissionDeniedError):
+        with postgres.session(user_id=ada.id) as session:
+            session.add(code(created_by=ada.id))
+    with postgres.session(user_id=admin.id) as session:
+        made = make_code(session, "OURS", 5, max_redemptions=2, expires_at=MOMENT + timedelta(days=1))
+    with postgres.session(user_id=ada.id) as session:
+        assert (redeem(session, "OURS", at=MOMENT)).amount == 5
+        assert (session.scalars(sa.select(RedemptionCode))).all() == []
+    with pytest.raises(PermissionDeniedError):
+        with postgres.session(user_id=ada.id) as session:
+            end_code(session, made)
+    with postgres.session(user_id=admin.id) as session:
+        end_code(session, made)
+        with pytest.raises(CodeExpiredError):
+            redeem(session, "OURS", at=MOMENT)
+        with pytest.raises(NotFoundError):
+            end_code(session, ada.id)

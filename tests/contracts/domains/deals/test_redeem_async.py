@@ -15,8 +15,9 @@ from deals_domain import MOMENT, administrator, code, person, stored
 from storekeeper import NotFoundError, RefusedError, connect_async
 from storekeeper.domains.deals.entities import RedemptionCode
 from storekeeper.domains.deals.errors import CodeExhaustedError, CodeExpiredError, CodeRedeemedError
-from storekeeper.domains.deals.operations.redeem_async import redeem
+from storekeeper.domains.deals.operations.redeem_async import end_code, make_code, redeem
 from storekeeper.domains.deals.operations.tokens_async import balance_of
+from storekeeper.errors import PermissionDeniedError
 from storekeeper.stores.postgres.postgres_async import AsyncPostgres
 
 
@@ -80,3 +81,28 @@ async def test_who_is_not_active_redeems_nothing(postgres: AsyncPostgres, migrat
             with pytest.raises(RefusedError, match="no active user"):
                 await redeem(session, one.code, at=MOMENT)
     assert count_of(migrated_url, one) == 0
+
+
+async def test_only_an_admin_makes_and_ends_codes(postgres: AsyncPostgres, migrated_url: str) -> None:
+    admin, ada = person(role="admin"), person()
+    stored(migrated_url, admin, ada)
+    with pytest.raises(PermissionDeniedError):
+        async with postgres.session(user_id=ada.id) as session:
+            await make_code(session, "MINE", 1_000_000)
+    with pytest.raises(PermissionDeniedError):
+        async with postgres.session(user_id=ada.id) as session:
+            session.add(code(created_by=ada.id))
+    async with postgres.session(user_id=admin.id) as session:
+        made = await make_code(session, "OURS", 5, max_redemptions=2, expires_at=MOMENT + timedelta(days=1))
+    async with postgres.session(user_id=ada.id) as session:
+        assert (await redeem(session, "OURS", at=MOMENT)).amount == 5
+        assert (await session.scalars(sa.select(RedemptionCode))).all() == []
+    with pytest.raises(PermissionDeniedError):
+        async with postgres.session(user_id=ada.id) as session:
+            await end_code(session, made)
+    async with postgres.session(user_id=admin.id) as session:
+        await end_code(session, made)
+        with pytest.raises(CodeExpiredError):
+            await redeem(session, "OURS", at=MOMENT)
+        with pytest.raises(NotFoundError):
+            await end_code(session, ada.id)

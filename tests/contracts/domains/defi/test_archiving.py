@@ -73,7 +73,7 @@ def test_the_job_archives_as_the_role_of_jobs_and_says_what_it_would(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jobs, "FILE", 2)
-    place = {"directory": tmp_path, "archive": tmp_path / given if given else None}
+    place: dict[str, Any] = {"directory": tmp_path, "archive": tmp_path / given if given else None}
     with connect(stores=("postgres",), role="jobs", **role_settings, **place) as platform:
         would, done, again = (
             run_job(platform, "defi.archive", as_of=NOW, dry_run=dry_run).report.actions

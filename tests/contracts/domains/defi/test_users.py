@@ -47,7 +47,8 @@ def test_a_telegram_chat_is_sealed_and_opened_for_its_user(platform: Platform, r
             telegram_chat_of(ring, unknown)
         set_telegram_chat(session, ring, ada, None)
     with platform.postgres.session() as session:
-        assert [user.telegram_chat_id for user in session.scalars(of)][0] is None
+        known, _ = (session.scalars(of)).all()
+        assert known.telegram_chat_id is None
 
 
 def test_who_is_not_there_prefers_nothing(platform: Platform, ring: KeyRing) -> None:

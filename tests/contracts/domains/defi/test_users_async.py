@@ -46,7 +46,8 @@ async def test_a_telegram_chat_is_sealed_and_opened_for_its_user(platform: Async
             await telegram_chat_of(ring, unknown)
         await set_telegram_chat(session, ring, ada, None)
     async with platform.postgres.session() as session:
-        assert [user.telegram_chat_id for user in await session.scalars(of)][0] is None
+        known, _ = (await session.scalars(of)).all()
+        assert known.telegram_chat_id is None
 
 
 async def test_who_is_not_there_prefers_nothing(platform: AsyncPlatform, ring: AsyncKeyRing) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -51,3 +52,25 @@ async def redeem(session: AsyncSession, code: str, *, at: datetime) -> TokenTran
         raise _REFUSALS[outcome](operation="redeem", target="code")
     transaction: TokenTransaction = made
     return transaction
+
+
+async def make_code(
+    session: AsyncSession, code: str, token_amount: int, *, max_redemptions: int = 1, expires_at: datetime | None = None
+) -> UUID:
+    """Makes a code worth so many tokens each time, and returns its id; the session acts for an admin.
+
+    Raises PermissionDeniedError for anybody else, UniqueError where there is such a code, and CheckError where tokens
+    or redemptions are none.
+    """
+    made: UUID = (
+        await session.execute(
+            sa.select(sa.func.deals.make_code(code, token_amount, max_redemptions, expires_at, type_=sa.Uuid))
+        )
+    ).scalar_one()
+    return made
+
+
+async def end_code(session: AsyncSession, code_id: UUID) -> None:
+    """Ends a code: nobody redeems it from then on. Raises PermissionDeniedError, NotFoundError."""
+    if not await session.scalar(sa.select(sa.func.deals.end_code(code_id))):
+        raise NotFoundError("there is no such code", operation="end", target="code")

@@ -146,13 +146,54 @@ END
 $body$
 """
 
+# A code is money: only an admin makes one, or ends it.
+MAKE_CODE = """
+CREATE FUNCTION deals.make_code(of_code text, amount integer, times integer, until timestamptz) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    made uuid;
+BEGIN
+    IF deals.acting_role() IS DISTINCT FROM 'admin' THEN
+        RAISE EXCEPTION 'only an admin makes redemption codes'
+        USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'token_redemption_codes';
+    END IF;
+    INSERT INTO deals.token_redemption_codes (code, token_amount, max_redemptions, expires_at, created_by)
+    VALUES (of_code, amount, times, until, CAST(current_setting('app.current_user_id') AS uuid))
+    RETURNING id INTO made;
+    RETURN made;
+END
+$body$
+"""
+
+END_CODE = """
+CREATE FUNCTION deals.end_code(of_id uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+    IF deals.acting_role() IS DISTINCT FROM 'admin' THEN
+        RAISE EXCEPTION 'only an admin ends redemption codes'
+        USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'token_redemption_codes';
+    END IF;
+    UPDATE deals.token_redemption_codes c SET is_active = false WHERE c.id = of_id;
+    RETURN FOUND;
+END
+$body$
+"""
+
+SIGNATURES = (
+    "deals.redeem_code(text, timestamptz)",
+    "deals.make_code(text, integer, integer, timestamptz)",
+    "deals.end_code(uuid)",
+)
+
 
 def upgrade() -> None:
-    execute_verbatim(POST_TOKENS)
-    execute_verbatim(REDEEM_CODE)
-    op.execute("REVOKE ALL ON FUNCTION deals.redeem_code(text, timestamptz) FROM PUBLIC")
+    for function in (POST_TOKENS, REDEEM_CODE, MAKE_CODE, END_CODE):
+        execute_verbatim(function)
+    for signature in SIGNATURES:
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION deals.redeem_code(text, timestamptz)")
+    for signature in reversed(SIGNATURES):
+        op.execute(f"DROP FUNCTION {signature}")
     op.execute("DROP FUNCTION deals.post_tokens(uuid, text, numeric, uuid, text, uuid, text, jsonb, timestamptz)")
