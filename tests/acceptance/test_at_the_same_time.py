@@ -15,8 +15,19 @@ from storekeeper.ledger.locks import migration_lock
 PRICES = "invest.intraday_prices"
 
 
+LOCKS = """
+    SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+#: Migrations ask for their lock again and again: the first of the two sessions of each has asked at least once.
+MIGRATIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'storekeeper migrate' AND query LIKE '%try_advisory%'
+"""
+
+
 @contextmanager
-def held(commands: CommandLine, hold: str) -> Iterator[Callable[[], None]]:
+def held(commands: CommandLine, hold: str, waiting: str = LOCKS) -> Iterator[Callable[[], None]]:
     """Holds a lock; what it gives waits until two sessions want that lock, and lets both go at the same moment."""
     address = commands.settings["STOREKEEPER_POSTGRES_URL"]
     with psycopg.connect(address) as holding, psycopg.connect(address, autocommit=True) as watching:
@@ -24,10 +35,6 @@ def held(commands: CommandLine, hold: str) -> Iterator[Callable[[], None]]:
 
         def let_both_go() -> None:
             deadline = time.monotonic() + 60
-            waiting = """
-                SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            """
             while watching.execute(waiting).fetchone() != (2,):
                 assert time.monotonic() < deadline, "they do not wait"
                 time.sleep(0.01)
@@ -70,7 +77,8 @@ def test_two_files_go_into_one_hypertable(commands: CommandLine) -> None:
 def test_two_migrations(unmigrated: CommandLine) -> None:
     planned = [step["action"] for step in unmigrated("migrate", "--plan", "--json").json["steps"]].count("upgrade")
     lock = migration_lock("postgres")
-    with held(unmigrated, f"SELECT pg_advisory_xact_lock({lock.namespace}, {lock.key})") as let_both_go:
+    hold = f"SELECT pg_advisory_xact_lock({lock.namespace}, {lock.key})"
+    with held(unmigrated, hold, MIGRATIONS) as let_both_go:
         with unmigrated.started("migrate", "--json") as one, unmigrated.started("migrate", "--json") as other:
             let_both_go()
             answers = ended_well(one, other)

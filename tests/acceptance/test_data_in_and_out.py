@@ -238,7 +238,8 @@ def test_status_tells_machines_all_that_it_tells_people(filled: CommandLine) -> 
     sizes = {level["dataset"]: level for level in found["datasets"]}
     assert sizes[PRICES]["chunks"] == 35
     assert sizes["invest.stock_prices_5min"]["rollup_of"] == PRICES
-    assert [c["dataset"] for c in found["collections"]] == ["invest.logs", "invest.analytics", "invest.ml_results"]
+    collections = ["deals.model_metrics", "invest.logs", "invest.analytics", "invest.ml_results"]
+    assert [c["dataset"] for c in found["collections"]] == collections
     jobs = {job["name"]: job for job in found["jobs"]}
     assert (jobs["rollups"]["state"], jobs["retention"]["state"]) == ("done", None)
     assert all(datetime.fromisoformat(job["next"]) > datetime.now(UTC) for job in jobs.values())

@@ -107,8 +107,9 @@ def urls_serve_other_programs(newcomer: CommandLine) -> None:
         name, _, value = assignment.partition("=")
         assert export == "export"
         urls[name.removeprefix("STOREKEEPER_").removesuffix("_URL").lower()] = value
-    assert sorted(urls) == ["mongo", "postgres", "redis", "timescale"]
-    for store in ("postgres", "timescale"):
+    of_roles = [f"{store}_{role}" for store in ("postgres", "timescale") for role in ("owner", "jobs", "analyst")]
+    assert sorted(urls) == sorted(["mongo", "postgres", "redis", "timescale", *of_roles])
+    for store in ("postgres_analyst", "timescale_analyst"):
         with psycopg.connect(urls[store]) as connection:
             counted = connection.execute("SELECT count(*) FROM invest.stock_prices_1h").fetchone()
             assert counted == (DAYS * 24,), "bars outlive the prices that the scheduler dropped"

@@ -104,7 +104,9 @@ def test_migrate(unmigrated: CommandLine, migrated_url: str) -> None:
         assert unmigrated("status", "--json").json["pending"] != []
         unmigrated("migrate")
         with psycopg.connect(migrated_url) as undisturbed:
-            assert relations(connection) == relations(undisturbed)
+            # views through which services see rollups are made where services have a role of their own
+            whole = [one for one in relations(undisturbed) if not one[1].startswith("shown_")]
+            assert relations(connection) == whole
     status = unmigrated("status", "--json").json
     assert (status["pending"], status["drift"]) == ([], [])
     assert "nothing to do" in unmigrated("migrate").out

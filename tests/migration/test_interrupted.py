@@ -127,7 +127,7 @@ def test_a_revision_waits_for_a_table_that_is_used(
 def test_a_migration_that_never_ends_is_told_of(
     opened: Opened, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "QUEUE_TIMEOUT", "200ms")
+    monkeypatch.setattr(connection, "QUEUE_SECONDS", 0.2)
     lock = migration_lock("timescale")
     with psycopg.connect(postgres_url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s::int, %s::int)", (lock.namespace, lock.key))

@@ -214,8 +214,7 @@ def test_services_call_the_domains_functions_and_no_private_ones(app: Connection
     assert app.execute("SELECT * FROM invest.login_of('nobody@example.org')").fetchall() == []
     open_to_all = administrator.execute(
         "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc WHERE prosecdef "
-        "AND pronamespace::regnamespace::text = ANY(%s) AND has_function_privilege('public', oid, 'EXECUTE') "
-        "AND prorettype <> 'trigger'::regtype",
+        "AND pronamespace::regnamespace::text = ANY(%s) AND has_function_privilege('public', oid, 'EXECUTE')",
         ([*SCHEMAS, "storekeeper"],),
     ).fetchall()
     assert open_to_all == []
@@ -227,3 +226,59 @@ def test_services_call_the_domains_functions_and_no_private_ones(app: Connection
     ).fetchall():
         assert "search_path=pg_catalog, pg_temp" in path, name
         assert app_may == (not name.startswith("_")), name
+
+
+@pytest.mark.parametrize("role", ["app", "analyst"])
+def test_nobody_runs_code_as_the_owner_through_a_trigger_of_theirs(role: str, app_url: str, analyst_url: str) -> None:
+    """A type with a cast of one's own, in a temporary table on which a function that runs as the owner is put."""
+    with psycopg.connect({"app": app_url, "analyst": analyst_url}[role], autocommit=True) as attacker:
+        attacker.execute("CREATE TYPE pg_temp.bait AS RANGE (subtype = integer)")
+        attacker.execute(
+            "CREATE FUNCTION pg_temp.sprung(pg_temp.bait) RETURNS timestamptz LANGUAGE plpgsql AS "
+            "$$ BEGIN UPDATE deals.users SET role = 'admin'; RETURN '2030-01-01'; END $$"
+        )
+        attacker.execute("CREATE CAST (pg_temp.bait AS timestamptz) WITH FUNCTION pg_temp.sprung AS IMPLICIT")
+        attacker.execute("CREATE TEMP TABLE trap (moment pg_temp.bait)")
+        with pytest.raises(InsufficientPrivilege):
+            attacker.execute(
+                "CREATE TRIGGER spring AFTER INSERT ON trap REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT "
+                "EXECUTE FUNCTION storekeeper.note_changes('invest.intraday_prices', 'moment', '1 day')"
+            )
+
+
+#: What is deleted or changed along with a row of each table, as far as foreign keys reach: the server does that past
+#: every policy.
+TAKEN_ALONG = """
+WITH RECURSIVE taken AS (
+    SELECT confrelid AS parent, conrelid AS child FROM pg_catalog.pg_constraint
+    WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd')
+    UNION
+    SELECT taken.parent, key.conrelid FROM taken JOIN pg_catalog.pg_constraint AS key ON key.confrelid = taken.child
+    WHERE key.contype = 'f' AND key.confdeltype IN ('c', 'n', 'd')
+)
+SELECT DISTINCT parent::regclass::text FROM taken
+JOIN pg_catalog.pg_class AS shared ON shared.oid = parent JOIN pg_catalog.pg_class AS owned ON owned.oid = child
+WHERE NOT shared.relrowsecurity AND owned.relrowsecurity AND shared.relnamespace::regnamespace::text = ANY(%s)
+"""
+
+
+def test_no_service_takes_rows_of_others_along_with_a_row_of_nobodys(administrator: Connection) -> None:
+    found = {name for (name,) in administrator.execute(TAKEN_ALONG, (SCHEMAS,))}
+    assert found >= {"deals.deals", "deals.markets", "rooms.rooms", "defi.signals"}
+    assert [name for name in sorted(found) if may(administrator, name, "DELETE", role=ROLES["app"])] == []
+
+
+@pytest.mark.parametrize(("table", "column"), [("token_redemption_codes", "code"), ("shared_deals", "public_link_id")])
+def test_what_opens_something_is_not_for_analysts(administrator: Connection, table: str, column: str) -> None:
+    assert not may(administrator, f"deals.{table}", "SELECT", column, role=ROLES["analyst"])
+
+
+def test_who_is_suspended_stays_so(
+    app: Connection, somebody: tuple[UUID, dict[str, Row]], administrator: Connection
+) -> None:
+    user, _ = somebody
+    administrator.execute("UPDATE deals.users SET role = 'admin', status = 'suspended' WHERE id = %s", (user,))
+    acting(app, user)
+    with pytest.raises(InsufficientPrivilege):
+        app.execute("UPDATE deals.users SET status = 'active' WHERE id = %s", (user,))
+    assert app.execute("SELECT deals.acting_role()").fetchone() == (None,)

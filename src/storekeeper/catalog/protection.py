@@ -20,9 +20,9 @@ class Protection:
     `staff_reads` and `staff_writes` are values of the users' `role` that reach rows of others, by a policy that names
     them and by what `SCHEMA.acting_role()` returns.
 
-    `clear` and `sealed` columns identify a person, readable or as ciphertext; `digests` hold digests of secrets, or
-    passwords: no analyst sees any of them. `guarded` ones (a user's `role`) no service can write: functions of the
-    owner's do. `app` is what a service may do to the table at all.
+    `clear` and `sealed` columns identify a person, readable or as ciphertext; `digests` hold digests of secrets,
+    passwords, or what is itself the key to something: no analyst sees any of them. `guarded` ones (a user's `role`) no
+    service can write: functions of the owner's do. `app` is what a service may do to the table at all.
     """
 
     table: sa.Table

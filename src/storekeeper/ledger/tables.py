@@ -92,7 +92,12 @@ audit_log = sa.Table(
     sa.Column("db_role", sa.Text, nullable=False, server_default=sa.text("current_user")),
     sa.Column("detail", JSONB, nullable=False, server_default=sa.text("'{}'")),
     sa.CheckConstraint("action ~ '^[a-z][a-z_]{0,49}$'", name="check_action"),
-    sa.CheckConstraint("jsonb_typeof(detail) = 'object'", name="check_detail"),
+    # whoever may append could otherwise write what the sealing job cannot read, and nothing would be sealed after it
+    sa.CheckConstraint(
+        "jsonb_typeof(detail) = 'object' AND octet_length(detail::text) <= 4096"
+        """ AND NOT jsonb_path_exists(detail, '$.* ? (@.type() == "object" || @.type() == "array")')""",
+        name="check_detail",
+    ),
 )
 sa.Index("idx_audit_log_at", audit_log.c.at.desc())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from storekeeper.errors import AlreadyRunningError, ConflictError
+from storekeeper.errors import AlreadyRunningError
 from storekeeper.ledger.locks import migration_lock
 from storekeeper.migrations.history import SqlStore
 from storekeeper.platform import Platform
@@ -19,7 +20,8 @@ from storekeeper.stores.sql.urls import sqlalchemy_url
 #: How long a statement waits for a table that others use, before the whole revision is tried again: all who come after
 #: wait with it. And how long one migration waits for another to end.
 LOCK_TIMEOUT = "500ms"
-QUEUE_TIMEOUT = "10min"
+QUEUE_SECONDS = 600.0
+_AGAIN_SECONDS = 0.2
 
 #: A migration that is killed ends on the server too, in the middle of whatever it waits for or builds. Servers on
 #: systems that cannot tell refuse the setting.
@@ -59,23 +61,28 @@ def connected(platform: Platform, store: SqlStore) -> Iterator[sa.Connection]:
 def lock(connection: sa.Connection, store: SqlStore) -> None:
     """Takes the store's migration lock, once whoever held it before is done, and keeps it until the connection ends.
 
-    Raises AlreadyRunningError after ten minutes.
+    It asks again and again, and lies in no transaction between: the other migration may be building an index, for which
+    it waits until every transaction that was open before has ended. Raises AlreadyRunningError after ten minutes.
     """
     wanted = migration_lock(store)
     keys = sa.cast(wanted.namespace, sa.Integer), sa.cast(wanted.key, sa.Integer)
-    try:
-        with translated("migrate", store):
-            connection.execute(sa.text(f"SET lock_timeout = '{QUEUE_TIMEOUT}'"))
-            connection.execute(sa.select(sa.func.pg_advisory_lock(*keys)))
-            connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-            connection.commit()
-    except ConflictError as error:
-        raise AlreadyRunningError(
-            "another migration runs, and does not end",
-            operation="migrate",
-            target=store,
-            hint="find it in pg_stat_activity as `storekeeper migrate`",
-        ) from error
+    end = time.monotonic() + QUEUE_SECONDS
+    with translated("migrate", store):
+        while not _had(connection, sa.select(sa.func.pg_try_advisory_lock(*keys))):
+            if time.monotonic() >= end:
+                raise AlreadyRunningError(
+                    "another migration runs, and does not end",
+                    operation="migrate",
+                    target=store,
+                    hint="find it in pg_stat_activity as `storekeeper migrate`",
+                )
+            time.sleep(_AGAIN_SECONDS)
+
+
+def _had(connection: sa.Connection, asking: sa.Select[Any]) -> bool:
+    had = bool(connection.scalar(asking))
+    connection.commit()
+    return had
 
 
 def _without_search_path(connection: Any, _: object) -> None:

@@ -23,8 +23,10 @@ def ring_place(settings: Settings) -> Path | str:
         raise SettingsError("keyring and keyring_url are both given: which is meant?", operation="read settings")
     url = settings.keyring_url.get_secret_value()
     for store in ("postgres", "timescale"):
-        given = getattr(settings, f"{store}_url")
-        if given is not None and _server(given.get_secret_value()) == _server(url):
+        # a pooler's address is another than that of the server behind it, which the other URLs may name
+        names = (f"{store}_url", *(f"{store}_{role}_url" for role in ("owner", "jobs", "analyst", "direct")))
+        given = [getattr(settings, name, None) for name in names]
+        if any(one is not None and _server(one.get_secret_value()) == _server(url) for one in given):
             raise SettingsError(
                 f"keyring_url is on the server of {store}, and would be backed up with it",
                 operation="read settings",

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.errors import CheckViolation
 
 from storekeeper import Platform, audit, connect
 from storekeeper.jobs import run_job
@@ -242,3 +243,17 @@ def test_many_rows_are_sealed_together_and_verified_as_they_stream(
     assert sealed.rows == 2500
     verdict, findings = verified(jobs, sealed.head)
     assert (verdict.sealed, findings) == (2500, [])
+
+
+@pytest.mark.parametrize(
+    "detail", ['{"n": ' + "1" * 5_000 + "}", '{"n": ' + "[" * 1_500 + "]" * 1_500 + "}", '{"n": {}}', "[]"]
+)
+def test_a_service_cannot_append_what_the_job_could_not_read(
+    service: Platform, jobs: Platform, app_url: str, detail: str
+) -> None:
+    statement = "INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail) VALUES ('login', 's', '1', %s)"
+    with psycopg.connect(app_url) as connection, pytest.raises(CheckViolation):
+        connection.execute(statement, (detail,))
+    append(service, 1)
+    assert seal_pending(jobs.postgres) is not None
+    assert verified(jobs)[1] == []

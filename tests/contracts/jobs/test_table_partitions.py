@@ -32,7 +32,7 @@ NOW = datetime(2014, 6, 15, tzinfo=UTC)
 @pytest.fixture
 def platform(platform: Platform) -> Platform:
     """The invest domain's tables alone, with no partition of a table yet."""
-    (domain,) = CATALOG.domains
+    domain = CATALOG.domain("invest")
     with platform.postgres.begin() as connection:
         for lifecycle in (TRANSACTIONS, ACTIVITY):
             for partition in partitions_of(connection, lifecycle):

@@ -78,7 +78,7 @@ def test_a_view_that_is_missing_is_said_so_and_the_others_are_refreshed(filled: 
     other = sa.Table(
         "latest", sa.MetaData(schema="invest"), sa.Column("id", sa.Uuid), sa.Index("idx_latest", "id", unique=True)
     )
-    (domain,) = filled.catalog.domains
+    domain = filled.catalog.domain("invest")
     views = (MaterializedView(other, every=minutes(5)), *domain.views)
     filled.catalog = Catalog((replace(domain, views=views),))
     with pytest.raises(JobFailedError, match=r"refresh invest\.latest"):

@@ -58,7 +58,7 @@ def test_without_a_master_key_it_is_said_what_to_do(tmp_path: Path) -> None:
         assert "STOREKEEPER_MASTER_KEY" in refused.value.hint
 
 
-@pytest.mark.parametrize("store", ["postgres_url", "timescale_url"])
+@pytest.mark.parametrize("store", ["postgres_url", "timescale_url", "postgres_direct_url", "timescale_jobs_url"])
 def test_a_ring_on_a_stores_server_is_refused(tmp_path: Path, store: str) -> None:
     urls: dict[str, Any] = {
         "keyring_url": "postgresql://ring:x@db.example/keys",

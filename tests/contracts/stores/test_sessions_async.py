@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,9 +17,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship, selectinload
 
-from storekeeper import Catalog, Domain, Page, TableLifecycle, page_async
+from storekeeper import Catalog, Domain, Page, TableLifecycle, TypedJson, page_async
 from storekeeper.clock import FixedClock
-from storekeeper.errors import InputError, UnavailableError
+from storekeeper.errors import InputError, UnavailableError, ValueFitError
 from storekeeper.settings import SqlPool
 from storekeeper.stores.postgres.keyset import decode, encode, keys
 from storekeeper.stores.postgres.postgres_async import AsyncPostgres
@@ -159,10 +161,22 @@ async def test_rows_that_are_marked_as_deleted_are_left_out_of_reads(postgres: A
         assert await session.scalar(sa.select(sa.func.count(Owner.id))) == 1
         joined = sa.select(Thing.price).join(Owner, Thing.owner_id == Owner.id)
         assert list(await session.scalars(joined)) == [Decimal("0.25")]
+        # neither of these two is an entity's own statement
+        assert await session.scalar(sa.select(sa.exists().where(Owner.id == gone))) is False
+        assert list(await session.scalars(sa.union(sa.select(Owner.id), sa.select(Owner.id)))) == [here]
     for loading in (joinedload(Thing.owner), selectinload(Thing.owner)):
         async with postgres.session() as session:
             things = await session.scalars(sa.select(Thing).order_by(Thing.price).options(loading))
             assert [thing.owner.id if thing.owner else None for thing in things] == [here, None]
+
+
+async def test_a_value_of_another_type_is_refused_without_the_statement(postgres: AsyncPostgres) -> None:
+    for value, kind, cause in (("maybe", sa.Boolean(), "does not fit"), (["maybe"], TypedJson(list[int]), "0: Input")):
+        with pytest.raises(ValueFitError, match=cause) as refused:
+            async with postgres.session() as session:
+                await session.scalar(sa.select(sa.literal(value, kind)))
+        assert "SELECT" not in str(refused.value)
+        assert "maybe" not in str(refused.value)
 
 
 async def test_a_statement_may_show_deleted_rows(postgres: AsyncPostgres) -> None:
@@ -220,6 +234,16 @@ async def test_rows_that_come_meanwhile_shift_nothing(postgres: AsyncPostgres) -
         second = await page_async(session, statement, by=by, after=first.next, limit=2)
     assert [(made - MOMENT).days for made in (*first.items, *second.items)] == [3, 2, 1, 0]
     assert second.next is None
+
+
+def test_a_cursor_that_was_made_up_is_refused_before_the_server_sees_it() -> None:
+    order = keys((Thing.made_at.desc(), Thing.id.desc()))
+    digest = json.loads(base64.urlsafe_b64decode(encode(order, [MOMENT, uuid4()]) + "=="))[0]
+    time, row = ["t", MOMENT.isoformat()], ["u", str(uuid4())]
+    for tagged in ([time, ["u", 5]], [time, ["i", 5]], [["s", "\ud800"], row], [row, time], [time, [[], 1]]):
+        forged = base64.urlsafe_b64encode(json.dumps([digest, *tagged]).encode()).decode()
+        with pytest.raises(InputError, match="cursor"):
+            decode(order, forged)
 
 
 async def test_what_is_no_cursor_of_the_listing_is_refused(postgres: AsyncPostgres) -> None:

@@ -86,6 +86,18 @@ def test_a_service_chooses_neither_the_shape_of_a_chunk_nor_its_name(app_url: st
             service.execute(ask, ("invest.stock_prices", "2014-02-01", "2015-02-01"))
         with pytest.raises(psycopg.Error, match="not known"):
             service.execute(ask, ("invest.users", "2014-05-07", "2014-05-08"))
+        # written without its era the first would be another day, and no client could read the others' bounds
+        for lower, upper in (
+            ("0044-03-15 BC", "0044-03-16 BC"),
+            ("9999-12-31", "10000-01-01"),
+            ("10000-01-01", "10000-01-02"),
+            ("infinity", "infinity"),
+            ("-infinity", "-infinity"),
+        ):
+            with pytest.raises(InvalidParameterValue, match="years 1 to 9999"):
+                service.execute(ask, (DATASET, lower, upper))
+        assert service.execute(ask, (DATASET, "0001-01-01", "0001-01-02")).fetchone() == (True,)
+        assert service.execute(ask, (DATASET, "9999-12-30", "9999-12-31")).fetchone() == (True,)
         with pytest.raises(InsufficientPrivilege):
             service.execute("CREATE TABLE invest.mine (id int)")
 

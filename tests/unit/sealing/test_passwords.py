@@ -51,3 +51,8 @@ def test_nobody_has_no_password() -> None:
 def test_tokens_are_new_and_digests_are_sha256() -> None:
     assert len({new_token() for _ in range(100)}) == 100
     assert digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_half_a_character_in_a_token_has_a_digest_too() -> None:
+    assert len(digest("\ud800")) == 64
+    assert digest("\ud800") != digest("?")

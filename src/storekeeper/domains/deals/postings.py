@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -58,6 +59,10 @@ class Posting:
             raise InputError(f"a posting of type {self.type} {verb} tokens", operation="post", target="tokens")
         if self.tx_hash is not None and len(self.tx_hash) > 66:
             raise InputError("tx_hash has more than 66 characters", operation="post", target="tokens")
+        try:
+            json.dumps(dict(self.meta_data), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError("holds what is no JSON", operation="post", target="meta_data") from error
 
 
 def tokens(amount: Decimal) -> Decimal:
@@ -76,5 +81,7 @@ def cost(unit: Decimal, quantity: Decimal, least: int, most: int | None) -> Deci
 
     Rounded up to eight decimals: what was used is never given away.
     """
-    exact = Context(prec=60, rounding="ROUND_CEILING").multiply(unit, quantity).quantize(_PLACES, "ROUND_CEILING")
+    # wide enough for every product of the two, whatever the thread's own context is
+    wide = Context(prec=60, rounding="ROUND_CEILING")
+    exact = wide.multiply(unit, quantity).quantize(_PLACES, context=wide)
     return max(exact, Decimal(least)) if most is None else min(max(exact, Decimal(least)), Decimal(most))

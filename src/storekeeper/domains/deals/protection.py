@@ -29,15 +29,17 @@ PROTECTIONS = (
         staff_writes=ADMIN,
         clear=("email", "name", "sol_address", "social_id"),
         digests=("hashed_password", "verification_token"),
-        guarded=("role",),
+        # who is suspended acts by no role (`acting_role()`), and is not to take that back
+        guarded=("role", "status"),
     ),
     Protection(_TABLES["user_preferences"], owners=("user_id",)),
     Protection(_TABLES["auth_tokens"], owners=("user_id",), staff_reads=ADMIN, staff_writes=ADMIN, digests=("token",)),
-    Protection(_TABLES["markets"], sealed=("api_key",)),
+    # no DELETE of deals, nor of markets, which take theirs along: what everybody saved and shared of them would go too
+    Protection(_TABLES["markets"], sealed=("api_key",), app=READ_AND_CHANGE),
     Protection(_TABLES["categories"]),
     Protection(_TABLES["sources"]),
     Protection(_TABLES["goals"], owners=("user_id",), staff_reads=STAFF, staff_writes=ADMIN),
-    Protection(_TABLES["deals"]),
+    Protection(_TABLES["deals"], app=READ_AND_CHANGE),
     Protection(_TABLES["goal_deals"], owners=("goal_id.user_id",), staff_reads=STAFF, staff_writes=ADMIN),
     Protection(_TABLES["saved_deals"], owners=("user_id",), staff_reads=STAFF),
     Protection(_TABLES["chat_messages"], owners=("user_id",), sealed=("content",)),
@@ -69,7 +71,13 @@ PROTECTIONS = (
     Protection(_TABLES["token_packages"], app=READ_AND_CHANGE),
     # who could list codes could redeem them, who could write them could give themselves tokens: `deals.redeem_code()`
     # is for everybody, `deals.make_code()` and `deals.end_code()` for admins
-    Protection(_TABLES["token_redemption_codes"], owners=("created_by",), staff_reads=ADMIN, app=("SELECT",)),
+    Protection(
+        _TABLES["token_redemption_codes"],
+        owners=("created_by",),
+        staff_reads=ADMIN,
+        digests=("code",),
+        app=("SELECT",),
+    ),
     Protection(
         _TABLES["shared_deals"],
         owners=("user_id",),
@@ -77,6 +85,7 @@ PROTECTIONS = (
         staff_reads=STAFF,
         staff_writes=STAFF,
         clear=("recipients",),
+        digests=("public_link_id",),  # whoever knows it opens the share
     ),
     Protection(_TABLES["social_interactions"], owners=("user_id",), staff_reads=STAFF),
     Protection(_TABLES["ai_analysis_requests"], owners=("user_id",), staff_reads=STAFF, staff_writes=ADMIN),

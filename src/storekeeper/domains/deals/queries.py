@@ -73,10 +73,12 @@ def goals_of(user_id: UUID, *, status: str | None = None) -> sa.Select[Goal]:
 
 
 def matches_of(goal_id: UUID) -> sa.Select[GoalDeal]:
-    """The deals that serve a goal now, each with the name of its market."""
+    """The active deals that serve a goal, each with the name of its market."""
     return (
         sa.select(GoalDeal)
         .where(GoalDeal.goal_id == goal_id, GoalDeal.status == "active")
+        # until the deal is matched again its matches do not know that it was taken away, or has expired
+        .where(GoalDeal.deal.has(Deal.status == "active"))
         .options(
             joinedload(GoalDeal.deal, innerjoin=True).joinedload(Deal.market, innerjoin=True).load_only(Market.name)
         )

@@ -17,7 +17,8 @@ PROTECTIONS = (
     Protection(_TABLES["defi.positions"], owners=("user_id",), clear=("wallet_address",)),
     Protection(_TABLES["defi.alerts"], owners=("user_id",)),
     Protection(_TABLES["defi.intents"], owners=("user_id",)),
-    Protection(_TABLES["defi.signals"]),
+    # no DELETE: the alerts of everybody would lose the signal that they are of
+    Protection(_TABLES["defi.signals"], app=("SELECT", "INSERT", "UPDATE")),
     # events are appended, and nothing else; their archive is written by a job
     Protection(_TABLES["defi.event_store"], app=("SELECT", "INSERT")),
     Protection(_TABLES["defi.event_archives"], app=("SELECT",)),

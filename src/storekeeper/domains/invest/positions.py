@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
@@ -66,7 +66,8 @@ def after(position: Position | None, step: Step, *, symbol: str) -> Position:
     if step.kind == "sell":
         if step.shares > held.shares:
             raise NotHeldError(
-                f"{held.shares} are held at {step.date:%Y-%m-%d %H:%M:%S} UTC, and {step.shares} were to be sold",
+                f"{held.shares} are held at {step.date.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, "
+                f"and {step.shares} were to be sold",
                 operation="sell",
                 target=symbol,
             )

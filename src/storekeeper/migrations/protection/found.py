@@ -85,13 +85,15 @@ FROM pg_catalog.pg_policy AS policy JOIN pg_catalog.pg_class AS thing ON thing.o
 JOIN pg_catalog.pg_namespace AS space ON space.oid = thing.relnamespace
 WHERE space.nspname = ANY(:schemas)"""
 
-#: Trigger functions need no right to be fired; of the others those that run as their owner matter.
+#: Trigger functions need no right to be fired, so none is given; of the others those that run as their owner matter.
 _FUNCTIONS = """
 SELECT space.nspname, function.proname, pg_get_function_identity_arguments(function.oid)
 FROM pg_catalog.pg_proc AS function JOIN pg_catalog.pg_namespace AS space ON space.oid = function.pronamespace
 WHERE space.nspname = ANY(:schemas) AND function.prosecdef
   AND function.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)"""
 
+#: Those on trigger functions too: whoever may execute one can put it on a temporary table of their own, with types
+#: whose casts then run as the owner of the function.
 _GRANTS = f"""
 SELECT held.kind, held.schema, held.name, held.arguments, held.part, item.privilege_type,
        CASE item.grantee WHEN 0 THEN '{PUBLIC}' ELSE pg_get_userbyid(item.grantee)::text END
@@ -114,7 +116,6 @@ FROM (
            function.proowner, coalesce(function.proacl, acldefault('f', function.proowner))
     FROM pg_catalog.pg_proc AS function JOIN pg_catalog.pg_namespace AS space ON space.oid = function.pronamespace
     WHERE space.nspname = ANY(:schemas) AND function.prosecdef
-      AND function.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 ) AS held CROSS JOIN LATERAL aclexplode(held.acl) AS item
 WHERE item.grantee <> held.owner"""
 

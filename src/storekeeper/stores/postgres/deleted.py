@@ -29,16 +29,27 @@ def hiding(lifecycles: Iterable[TableLifecycle]) -> Callable[[ORMExecuteState], 
         # what a statement loads besides its own rows is hidden, or shown, with them
         if not state.is_select or state.is_column_load or state.is_relationship_load:
             return
-        mapper = state.bind_mapper
-        if mapper is None or state.execution_options.get(INCLUDE, False):
+        if state.execution_options.get(INCLUDE, False):
             return
-        registry = mapper.registry
-        if registry not in known:
-            known[registry] = _criteria(registry.mappers, columns)
-        if known[registry]:
-            state.statement = state.statement.options(*known[registry])
+        mapper = state.bind_mapper
+        for registry in _registries(state.statement) if mapper is None else {mapper.registry}:
+            if registry not in known:
+                known[registry] = _criteria(registry.mappers, columns)
+            if known[registry]:
+                state.statement = state.statement.options(*known[registry])
 
     return hide
+
+
+def _registries(statement: sa.Executable) -> set[sa.orm.registry]:
+    """Whose entities are in a statement that is no entity's own: a UNION, or a SELECT of nothing but EXISTS."""
+    if not isinstance(statement, sa.sql.ClauseElement):
+        return set()
+    entities = (
+        element._annotations.get("parententity")  # nothing public tells
+        for element in sa.sql.visitors.iterate(statement)
+    )
+    return {entity.mapper.registry for entity in entities if entity is not None}
 
 
 def _criteria(

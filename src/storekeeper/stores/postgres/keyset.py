@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -95,14 +94,20 @@ def encode(keys: Sequence[Key], values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
+# binascii.Error and UnicodeError are ValueErrors
+_NO_CURSOR = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
 def decode(keys: Sequence[Key], cursor: str) -> list[Any]:
     """The values in a cursor. Raises InputError where it is none, or one of another order."""
     try:
         order, *tagged = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         values = [_READ[kind](text) for kind, text in tagged]
-    except (binascii.Error, UnicodeError, ValueError, TypeError, KeyError, ArithmeticError) as error:
+        # half of a surrogate pair is text to Python, and none to the server
+        str(values).encode()
+    except _NO_CURSOR as error:
         raise InputError("is not a cursor", operation="page", hint="pass `next` of the page before") from error
-    if order != _order(keys) or len(values) != len(keys):
+    if order != _order(keys) or len(values) != len(keys) or not all(map(_suits, keys, values)):
         raise InputError("is the cursor of another order", operation="page", hint="start again without a cursor")
     return values
 
@@ -112,6 +117,15 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= MOST:
         raise InputError(f"a page holds 1 to {MOST} rows, not {limit}", operation="page")
     return limit
+
+
+def _suits(key: Key, value: Any) -> bool:
+    """Whether the server could compare this value with the key's expression."""
+    try:
+        kind = key.expression.type.python_type
+    except NotImplementedError:
+        return True
+    return isinstance(value, kind)
 
 
 def _past(key: Key, bound: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def translate(
     named = target or store
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return PoolTimeoutError(operation=operation, target=named, hint=POOL_HINT)
+    if isinstance(error, sqlalchemy.exc.StatementError) and not isinstance(error, sqlalchemy.exc.DBAPIError):
+        return _never_sent(error.orig, operation, named)
     origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if not isinstance(origin, psycopg.Error):
         return StoreError(str(origin) or type(origin).__name__, operation=operation, target=named)
@@ -201,8 +204,23 @@ def translated(operation: str, target: str = "", *, rules: Rules | None = None, 
     """Failures of psycopg and SQLAlchemy leave the block as storekeeper's errors, raised from the original."""
     try:
         yield
-    except (psycopg.Error, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
+    except (psycopg.Error, sqlalchemy.exc.StatementError, sqlalchemy.exc.TimeoutError) as error:
         raise translate(error, operation=operation, target=target, rules=rules, store=store) from error
+
+
+def _never_sent(origin: BaseException | None, operation: str, target: str) -> StorekeeperError:
+    """Why a statement failed on its way to the server: a value that its column's type does not take, as a rule.
+
+    Of what is not storekeeper's own the text is left out: it may hold the value.
+    """
+    if isinstance(origin, StorekeeperError):
+        # another object: this one is among the causes of what it becomes the cause of
+        return copy.copy(origin)
+    if isinstance(origin, sqlalchemy.exc.SQLAlchemyError) or origin is None:
+        return StoreError(str(origin), operation=operation, target=target)
+    return ValueFitError(
+        f"a value does not fit the type of its column ({type(origin).__name__})", operation=operation, target=target
+    )
 
 
 def _broken(error: psycopg.Error, rules: Rules, statement: str) -> Broken | None:

@@ -154,10 +154,15 @@ class AsyncFairQueue(QueueCommon[T]):
 class FairPool(QueuePool):
     """A pool for threads that serves them in the order in which they came."""
 
+    # logs as SQLAlchemy's own pools do, and not with the platform's voice
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.FairPool"
+
     _queue_class: type[QueueCommon[ConnectionPoolEntry]] = FairQueue
 
 
 class AsyncFairPool(AsyncAdaptedQueuePool):
     """A pool for tasks that serves them in the order in which they came."""
+
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.AsyncFairPool"
 
     _queue_class: type[QueueCommon[ConnectionPoolEntry]] = AsyncFairQueue

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from deals_domain import MOMENT, administrator, code, person, stored, wish
 from storekeeper import connect, connect_async
 from storekeeper.domains.deals import queries
-from storekeeper.domains.deals.entities import RedemptionCode, TokenBalance, TokenTransaction
+from storekeeper.domains.deals.entities import NotificationSettings, RedemptionCode, TokenBalance, TokenTransaction
 from storekeeper.domains.deals.errors import (
     CodeExhaustedError,
     CodeRedeemedError,
@@ -26,6 +26,7 @@ from storekeeper.domains.deals.errors import (
     InsufficientTokensError,
     ReferenceTakenError,
 )
+from storekeeper.domains.deals.operations.notifications import settle
 from storekeeper.domains.deals.operations.redeem import redeem
 from storekeeper.domains.deals.operations.redeem_async import redeem as redeem_async
 from storekeeper.domains.deals.operations.tokens import post
@@ -159,3 +160,19 @@ def test_a_storm_of_postings_for_several_goals_ends_with_each_done(postgres: Pos
     with ThreadPoolExecutor(4) as clients:
         list(clients.map(crosswise, range(4)))
     assert len(in_order(migrated_url, user.id)) == 8
+
+
+def test_first_settings_may_come_from_many_at_once(postgres: Postgres, migrated_url: str) -> None:
+    user = person()
+    stored(migrated_url, user)
+    names = [f"{channel}_{about}" for channel in ("email", "push") for about in ("deal_alerts", "price_drops")]
+
+    def wanted(name: str) -> None:
+        with postgres.session(user_id=user.id) as session:
+            settle(session, user.id, **{name: False})
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(wanted, names))
+    with postgres.session(user_id=user.id) as session:
+        settings = session.get_one(NotificationSettings, user.id)
+        assert [getattr(settings, name) for name in names] == [False] * 4

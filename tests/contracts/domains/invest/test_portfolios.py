@@ -46,7 +46,10 @@ def test_the_first_is_the_default_until_another_is(platform: Platform) -> None:
     first = created(platform, ada, "First")
     assert (first.is_default, first.currency, first.initial_value) == (True, "USD", Decimal("0.00"))
     created(platform, ada, "Second")
+    assert effects_recorded(platform) == []
     created(platform, ada, "Third", default=True)
+    # what is cached was the first one's
+    assert effects_recorded(platform) == [("invest.portfolio_changed", f"user:{ada}")]
     created(platform, bob, "His")
     assert defaults(platform, ada) == {"First": False, "Second": False, "Third": True}
     with platform.postgres.session(user_id=ada) as session:

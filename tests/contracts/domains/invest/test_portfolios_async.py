@@ -47,7 +47,10 @@ async def test_the_first_is_the_default_until_another_is(platform: AsyncPlatform
     first = await created(platform, ada, "First")
     assert (first.is_default, first.currency, first.initial_value) == (True, "USD", Decimal("0.00"))
     await created(platform, ada, "Second")
+    assert await effects_recorded(platform) == []
     await created(platform, ada, "Third", default=True)
+    # what is cached was the first one's
+    assert await effects_recorded(platform) == [("invest.portfolio_changed", f"user:{ada}")]
     await created(platform, bob, "His")
     assert await defaults(platform, ada) == {"First": False, "Second": False, "Third": True}
     async with platform.postgres.session(user_id=ada) as session:

@@ -108,6 +108,15 @@ def test_no_price_goes_back_in_time(platform: Platform) -> None:
     )
 
 
+def test_a_price_of_the_same_moment_corrects_the_one_before(platform: Platform) -> None:
+    portfolio = stocked(platform)
+    for price in (Decimal(20), Decimal(21)):
+        done = valued(platform, portfolio, {ENGINE: Price(price, AT - MINUTE)})
+        asset = (assets(platform, portfolio))[ENGINE]
+        assert (asset.current_price, asset.current_value) == (price, 3 * price)
+        assert done.total.allocation.symbols[ENGINE].value == 3 * price
+
+
 def test_what_columns_cannot_hold(platform: Platform) -> None:
     portfolio = stocked(platform)
     done = valued(platform, portfolio, {ENGINE: Price(Decimal(1000), AT)}, before="0.00")

@@ -109,6 +109,15 @@ async def test_no_price_goes_back_in_time(platform: AsyncPlatform) -> None:
     )
 
 
+async def test_a_price_of_the_same_moment_corrects_the_one_before(platform: AsyncPlatform) -> None:
+    portfolio = await stocked(platform)
+    for price in (Decimal(20), Decimal(21)):
+        done = await valued(platform, portfolio, {ENGINE: Price(price, AT - MINUTE)})
+        asset = (await assets(platform, portfolio))[ENGINE]
+        assert (asset.current_price, asset.current_value) == (price, 3 * price)
+        assert done.total.allocation.symbols[ENGINE].value == 3 * price
+
+
 async def test_what_columns_cannot_hold(platform: AsyncPlatform) -> None:
     portfolio = await stocked(platform)
     done = await valued(platform, portfolio, {ENGINE: Price(Decimal(1000), AT)}, before="0.00")

@@ -28,7 +28,7 @@ from storekeeper import InputError, NotFoundError, Platform, RefusedError
 from storekeeper.domains.rooms.entities import Agent, AgentPerformance, Deal
 from storekeeper.domains.rooms.errors import AgentBusyError, PriceError, RoomNotOpenError, StateError
 from storekeeper.domains.rooms.operations.dealing import agents_of_deal, complete, fail, lock, propose, verify
-from storekeeper.domains.rooms.operations.placing import move_room
+from storekeeper.domains.rooms.operations.placing import move_room, reprice
 from storekeeper.domains.rooms.operations.talking import bring_back, negotiate
 from storekeeper.domains.rooms.shapes import Consensus
 
@@ -205,6 +205,23 @@ def test_what_cannot_be_proposed(platform: Platform) -> None:
                 propose(session, buyer_agent_id=buyer.id, seller_agent_id=one.id, final_price=Decimal(price))
     for price in ("9", "20"):
         assert (new_deal(platform, buyer, seller, Decimal(price))).final_price == Decimal(price)
+
+
+def test_limits_that_have_moved_since_the_proposal_hold_when_it_is_locked(platform: Platform) -> None:
+    room = new_room(platform)
+    buyer = new_agent(platform, room, "buyer", max_price=Decimal(12))
+    seller = new_agent(platform, room, "seller", min_price=Decimal(8))
+    deal = new_deal(platform, buyer, seller)
+    for agent, limits in ((seller, {"min_price": Decimal("10.01")}), (buyer, {"max_price": Decimal("9.99")})):
+        with platform.postgres.session(user_id=agent.user_id) as session:
+            starting = Decimal(11) if agent is seller else Decimal(9)
+            reprice(session, agent.id, starting_price=starting, **limits)
+        with pytest.raises(PriceError):
+            taken(platform, deal, "lock")
+        with platform.postgres.session(user_id=agent.user_id) as session:
+            reprice(session, agent.id, starting_price=Decimal(10))
+    assert (taken(platform, deal, "lock")).status == "locked"
+    check_all(platform)
 
 
 def test_nothing_begins_in_a_paused_room_and_what_is_under_way_ends(platform: Platform) -> None:

@@ -27,7 +27,7 @@ from storekeeper import AsyncPlatform, InputError, NotFoundError, RefusedError
 from storekeeper.domains.rooms.entities import Agent, AgentPerformance, Deal
 from storekeeper.domains.rooms.errors import AgentBusyError, PriceError, RoomNotOpenError, StateError
 from storekeeper.domains.rooms.operations.dealing_async import agents_of_deal, complete, fail, lock, propose, verify
-from storekeeper.domains.rooms.operations.placing_async import move_room
+from storekeeper.domains.rooms.operations.placing_async import move_room, reprice
 from storekeeper.domains.rooms.operations.talking_async import bring_back, negotiate
 from storekeeper.domains.rooms.shapes import Consensus
 
@@ -213,6 +213,23 @@ async def test_what_cannot_be_proposed(platform: AsyncPlatform) -> None:
 
 
 @pytest.mark.asyncio
+async def test_limits_that_have_moved_since_the_proposal_hold_when_it_is_locked(platform: AsyncPlatform) -> None:
+    room = await new_room(platform)
+    buyer = await new_agent(platform, room, "buyer", max_price=Decimal(12))
+    seller = await new_agent(platform, room, "seller", min_price=Decimal(8))
+    deal = await new_deal(platform, buyer, seller)
+    for agent, limits in ((seller, {"min_price": Decimal("10.01")}), (buyer, {"max_price": Decimal("9.99")})):
+        async with platform.postgres.session(user_id=agent.user_id) as session:
+            starting = Decimal(11) if agent is seller else Decimal(9)
+            await reprice(session, agent.id, starting_price=starting, **limits)
+        with pytest.raises(PriceError):
+            await taken(platform, deal, "lock")
+        async with platform.postgres.session(user_id=agent.user_id) as session:
+            await reprice(session, agent.id, starting_price=Decimal(10))
+    assert (await taken(platform, deal, "lock")).status == "locked"
+    await check_all(platform)
+
+
 async def test_nothing_begins_in_a_paused_room_and_what_is_under_way_ends(platform: AsyncPlatform) -> None:
     room = await new_room(platform)
     first = [await new_agent(platform, room, role) for role in ("buyer", "seller")]

@@ -11,7 +11,16 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from storekeeper import NotFoundError, RefusedError, audit, digest, hash_password, new_token, password_matches
+from storekeeper import (
+    InputError,
+    NotFoundError,
+    RefusedError,
+    audit,
+    digest,
+    hash_password,
+    new_token,
+    password_matches,
+)
 from storekeeper.domains.deals.entities import AuthToken, User
 
 #: How long a token lives where nothing else is said.
@@ -63,16 +72,21 @@ def log_in(session: Session, email: str, password: str, *, at: datetime) -> UUID
         audit(session, "login_failed", subject="deals.users", subject_id=subject)
         return None
     _act_as(session, found.id)
-    session.execute(sa.update(User).where(User.id == found.id).values(last_login_at=at))
-    audit(session, "login", subject="deals.users", subject_id=str(found.id))
-    user_id: UUID = found.id
+    # the password may have been changed while it was compared
+    same = sa.update(User).where(
+        User.id == found.id, User.hashed_password == found.hashed_password, User.status == "active"
+    )
+    user_id: UUID | None = session.scalar(same.values(last_login_at=at).returning(User.id))
+    audit(session, "login_failed" if user_id is None else "login", subject="deals.users", subject_id=str(found.id))
     return user_id
 
 
 def change_password(session: Session, user_id: UUID, password: str) -> None:
-    """Sets a new password, and revokes every token of the user."""
+    """Sets a new password, and revokes every token of the user. Raises NotFoundError."""
     hashed = to_thread(hash_password, password)
-    session.execute(sa.update(User).where(User.id == user_id).values(hashed_password=hashed))
+    changed = sa.update(User).where(User.id == user_id).values(hashed_password=hashed).returning(User.id)
+    if session.scalar(changed) is None:
+        raise NotFoundError("there is no such user, or it is not you", operation="change password", target=str(user_id))
     revoke_all(session, user_id)
     audit(session, "password_changed", subject="deals.users", subject_id=str(user_id))
 
@@ -99,14 +113,22 @@ def issue(
     scope: str = "full",
     lifetime: timedelta | None = None,
 ) -> Issued:
-    """A new token of a user; it ends `lifetime` after `at` (an hour; of refresh tokens 30 days)."""
+    """A new token of a user; it ends `lifetime` after `at` (an hour; of refresh tokens 30 days).
+
+    Raises InputError for a type that is none, and for a token that would have ended already.
+    """
+    if token_type not in LIFETIMES:
+        raise InputError(f"{token_type!r} is none of {', '.join(LIFETIMES)}", operation="issue", target="token_type")
+    lives = LIFETIMES[token_type] if lifetime is None else lifetime
+    if lives <= timedelta(0):
+        raise InputError("is over as it begins", operation="issue", target="lifetime")
     token = new_token()
     row = AuthToken(
         user_id=user_id,
         token=digest(token),
         token_type=token_type,
         scope=scope,
-        expires_at=at + (lifetime or LIFETIMES[token_type]),
+        expires_at=at + lives,
     )
     session.add(row)
     session.flush()

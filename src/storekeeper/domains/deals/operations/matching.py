@@ -40,13 +40,15 @@ def match(session: Session, deal_id: UUID, *, at: datetime) -> tuple[Match, ...]
 
     Goals that have begun and not ended `at` that moment count. Done again it changes scores and adds no second match; a
     match that the deal no longer deserves becomes `outdated`. A goal that has its `max_matches` gets no further ones.
-    A deal that is not active, or has expired, serves no goal. Raises NotFoundError.
+    A deal that is not active, or has expired, serves no goal: all its matches become `outdated`. Raises NotFoundError.
     """
     deal = session.get(Deal, deal_id)
     if deal is None:
         raise NotFoundError("does not exist", operation="match deal", target=str(deal_id))
     if deal.status != "active" or (deal.expires_at is not None and deal.expires_at <= at):
+        _outdate(session, deal_id)
         return ()
+    _outdate(session, deal_id, GoalDeal.goal_id.in_(sa.select(Goal.id).where(Goal.category != deal.category)))
     found: list[Match] = []
     last: UUID | None = None
     while goals := _goals(session, deal, at, last):
@@ -102,9 +104,14 @@ def _matched(session: Session, deal: Deal, goals: Sequence[Goal], at: datetime) 
     if matches:
         session.execute(_writing(deal.id, matches, at))
     if outdated:
-        away = sa.update(GoalDeal).where(GoalDeal.deal_id == deal.id, GoalDeal.goal_id.in_(outdated))
-        session.execute(away.values(status="outdated"), execution_options={"synchronize_session": False})
+        _outdate(session, deal.id, GoalDeal.goal_id.in_(outdated))
     return matches
+
+
+def _outdate(session: Session, deal_id: UUID, *which: sa.ColumnElement[bool]) -> None:
+    """Has matches of a deal no longer count."""
+    away = sa.update(GoalDeal).where(GoalDeal.deal_id == deal_id, GoalDeal.status != "outdated", *which)
+    session.execute(away.values(status="outdated"), execution_options={"synchronize_session": False})
 
 
 def _writing(deal_id: UUID, matches: Sequence[Match], at: datetime) -> Any:

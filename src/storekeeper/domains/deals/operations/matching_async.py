@@ -39,13 +39,15 @@ async def match(session: AsyncSession, deal_id: UUID, *, at: datetime) -> tuple[
 
     Goals that have begun and not ended `at` that moment count. Done again it changes scores and adds no second match; a
     match that the deal no longer deserves becomes `outdated`. A goal that has its `max_matches` gets no further ones.
-    A deal that is not active, or has expired, serves no goal. Raises NotFoundError.
+    A deal that is not active, or has expired, serves no goal: all its matches become `outdated`. Raises NotFoundError.
     """
     deal = await session.get(Deal, deal_id)
     if deal is None:
         raise NotFoundError("does not exist", operation="match deal", target=str(deal_id))
     if deal.status != "active" or (deal.expires_at is not None and deal.expires_at <= at):
+        await _outdate(session, deal_id)
         return ()
+    await _outdate(session, deal_id, GoalDeal.goal_id.in_(sa.select(Goal.id).where(Goal.category != deal.category)))
     found: list[Match] = []
     last: UUID | None = None
     while goals := await _goals(session, deal, at, last):
@@ -101,9 +103,14 @@ async def _matched(session: AsyncSession, deal: Deal, goals: Sequence[Goal], at:
     if matches:
         await session.execute(_writing(deal.id, matches, at))
     if outdated:
-        away = sa.update(GoalDeal).where(GoalDeal.deal_id == deal.id, GoalDeal.goal_id.in_(outdated))
-        await session.execute(away.values(status="outdated"), execution_options={"synchronize_session": False})
+        await _outdate(session, deal.id, GoalDeal.goal_id.in_(outdated))
     return matches
+
+
+async def _outdate(session: AsyncSession, deal_id: UUID, *which: sa.ColumnElement[bool]) -> None:
+    """Has matches of a deal no longer count."""
+    away = sa.update(GoalDeal).where(GoalDeal.deal_id == deal_id, GoalDeal.status != "outdated", *which)
+    await session.execute(away.values(status="outdated"), execution_options={"synchronize_session": False})
 
 
 def _writing(deal_id: UUID, matches: Sequence[Match], at: datetime) -> Any:

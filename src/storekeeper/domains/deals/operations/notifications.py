@@ -10,9 +10,10 @@ from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
-from storekeeper import NotFoundError, RefusedError
+from storekeeper import InputError, NotFoundError, RefusedError
 from storekeeper.domains.deals.entities import Notification, NotificationSettings, User
 from storekeeper.domains.deals.quiet_hours import released
 
@@ -49,8 +50,8 @@ def notify(session: Session, notice: Notice, *, at: datetime) -> Notification | 
     """Writes a notification for the channels that its user wants for its type; None where they want none of them.
 
     In-app messages cannot be switched off, but a user may leave the channel out. Within the user's quiet hours, by the
-    clock of their own zone, all but critical ones are held back until these end: `due` shows them then. Raises
-    NotFoundError where there is no such user, or the session may not see them.
+    clock of their own zone (of UTC, where they name one that nobody knows), all but critical ones are held back until
+    these end: `due` shows them then. Raises NotFoundError where there is no such user, or the session may not see them.
     """
     user = (
         session.scalars(
@@ -67,8 +68,12 @@ def notify(session: Session, notice: Notice, *, at: datetime) -> Notification | 
     settings = user.notification_settings
     until = at
     if settings is not None and notice.priority != "critical":
-        zone = user.preferences.timezone
-        until = released(at, settings.quiet_hours_start, settings.quiet_hours_end, zone)
+        hours = settings.quiet_hours_start, settings.quiet_hours_end
+        try:
+            until = released(at, *hours, user.preferences.timezone)
+        except InputError:
+            # what one user made of their preferences must not keep a job from telling the others
+            until = released(at, *hours, None)
     notification = Notification(
         user_id=notice.user_id,
         type=notice.type,
@@ -141,19 +146,20 @@ def settle(session: Session, user_id: UUID, **wanted: object) -> NotificationSet
 
     `quiet_hours_start` and `quiet_hours_end` are both times of the user's own day, or both None.
     """
-    settings = session.get(NotificationSettings, user_id, with_for_update=True)
-    if settings is None:
-        settings = NotificationSettings(user_id=user_id)
-        session.add(settings)
     unknown = sorted(set(wanted) - _SETTABLE)
     if unknown:
         raise RefusedError(f"no such setting: {', '.join(unknown)}", operation="change settings", target=str(user_id))
-    for name, value in wanted.items():
-        setattr(settings, name, value)
-    if (settings.quiet_hours_start is None) != (settings.quiet_hours_end is None):
+    # of two who come at once one waits here for the other
+    session.execute(insert(NotificationSettings).values(user_id=user_id).on_conflict_do_nothing())
+    settings = session.get_one(NotificationSettings, user_id, with_for_update=True)
+    start = wanted.get("quiet_hours_start", settings.quiet_hours_start)
+    end = wanted.get("quiet_hours_end", settings.quiet_hours_end)
+    if (start is None) != (end is None):
         raise RefusedError(
             "quiet hours have a start and an end", operation="change settings", target=str(user_id), hint="give both"
         )
+    for name, value in wanted.items():
+        setattr(settings, name, value)
     session.flush()
     return settings
 

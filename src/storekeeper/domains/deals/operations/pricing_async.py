@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storekeeper import InputError
@@ -55,12 +56,17 @@ async def price_of(session: AsyncSession, service: str, quantity: Decimal = Deci
 async def charge(session: AsyncSession, use: Use, *, at: datetime) -> TokenTransaction | None:
     """Takes what a use costs from the user's balance: the posting, or None where it costs nothing.
 
-    Charged again under its reference it is the first posting that is returned, even if the price has changed since.
-    Raises NoPriceError, and what `post` raises.
+    Charged again under its reference it is the first posting that is returned, even if the price has changed since, or
+    is no longer in force. Raises NoPriceError, and what `post` raises.
     """
-    price = await price_of(session, use.service, use.quantity, at=at)
+    try:
+        price = await price_of(session, use.service, use.quantity, at=at)
+    except NoPriceError:
+        if (charged := await _charged(session, use)) is not None:
+            return charged
+        raise
     if price.tokens <= 0:
-        return None
+        return await _charged(session, use)
     posting = Posting(
         user_id=use.user_id,
         type="ai_usage",
@@ -81,6 +87,19 @@ async def charge(session: AsyncSession, use: Use, *, at: datetime) -> TokenTrans
 def _check(service: str, quantity: Decimal) -> None:
     if not quantity.is_finite() or not 0 < quantity < Decimal(10) ** 18:
         raise InputError(f"{quantity} is no quantity", operation="price", target=service)
+
+
+async def _charged(session: AsyncSession, use: Use) -> TokenTransaction | None:
+    """The posting of a use that was charged before, under its reference."""
+    if use.reference_id is None:
+        return None
+    known = sa.select(TokenTransaction).where(
+        TokenTransaction.reference_id == use.reference_id,
+        TokenTransaction.user_id == use.user_id,
+        TokenTransaction.status == "completed",
+    )
+    found: TokenTransaction | None = await session.scalar(known.order_by(TokenTransaction.created_at).limit(1))
+    return found if found is not None and _is_of(found, use) else None
 
 
 def _is_of(posting: TokenTransaction, use: Use) -> bool:

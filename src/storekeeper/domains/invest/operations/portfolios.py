@@ -39,6 +39,7 @@ def create_portfolio(session: Session, wanted: NewPortfolio) -> Portfolio:
     default = session.scalar(sa.select(Portfolio.id).where(Portfolio.user_id == wanted.user_id, _DEFAULT))
     if wanted.is_default and default is not None:
         _no_default(session, wanted.user_id)
+        _changed(session, wanted.user_id)
     portfolio = Portfolio(
         user_id=wanted.user_id,
         name=wanted.name,

@@ -38,6 +38,7 @@ async def create_portfolio(session: AsyncSession, wanted: NewPortfolio) -> Portf
     default = await session.scalar(sa.select(Portfolio.id).where(Portfolio.user_id == wanted.user_id, _DEFAULT))
     if wanted.is_default and default is not None:
         await _no_default(session, wanted.user_id)
+        await _changed(session, wanted.user_id)
     portfolio = Portfolio(
         user_id=wanted.user_id,
         name=wanted.name,

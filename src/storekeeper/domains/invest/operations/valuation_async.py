@@ -60,7 +60,9 @@ async def value_portfolio(
         position = Position(asset.shares, asset.avg_purchase_price)
         value = None if price is None else worth(position, price.price, symbol=asset.symbol)
         held.append(Held(asset.symbol, asset.asset_type, position.cost, value))
-        if value is not None and price is not None and price.time != asset.last_price_update:
+        # a price of the same moment may be a corrected one
+        known = asset.last_price_update, asset.current_price
+        if value is not None and price is not None and (price.time, price.price) != known:
             changed.append((asset.id, price, value))
     if changed:
         await session.execute(_updating(changed))

@@ -66,7 +66,10 @@ async def propose(session: AsyncSession, *, buyer_agent_id: UUID, seller_agent_i
 
 
 async def lock(session: AsyncSession, deal_id: UUID, *, at: datetime) -> Deal:
-    """Locks a pending deal: both agents are held by it until it ends. AgentBusyError: one of them is not free."""
+    """Locks a pending deal: both agents are held by it until it ends.
+
+    AgentBusyError: one of them is not free. PriceError: its price is outside of the limits that they have by now.
+    """
     return await _move(session, "lock", deal_id, queries.move_deal(deal_id, "locked", moment(at)))
 
 

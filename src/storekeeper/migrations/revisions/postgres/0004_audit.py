@@ -23,7 +23,10 @@ def upgrade() -> None:
             db_role TEXT NOT NULL DEFAULT current_user,
             detail JSONB NOT NULL DEFAULT '{}',
             CONSTRAINT check_action CHECK (action ~ '^[a-z][a-z_]{0,49}$'),
-            CONSTRAINT check_detail CHECK (jsonb_typeof(detail) = 'object')
+            CONSTRAINT check_detail CHECK (
+                jsonb_typeof(detail) = 'object' AND octet_length(detail::text) <= 4096
+                AND NOT jsonb_path_exists(detail, '$.* ? (@.type() == "object" || @.type() == "array")')
+            )
         )
     """)
     op.execute("CREATE INDEX idx_audit_log_at ON storekeeper.audit_log (at DESC)")

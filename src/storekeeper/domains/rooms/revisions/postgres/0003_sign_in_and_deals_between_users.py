@@ -174,6 +174,13 @@ BEGIN
         ELSIF free < 2 THEN
             refusal := 'busy';
             RETURN;
+        ELSIF EXISTS (
+            SELECT FROM rooms.agents a
+            WHERE a.id = deal.seller_agent_id AND deal.final_price < a.min_price
+                OR a.id = deal.buyer_agent_id AND deal.final_price > a.max_price
+        ) THEN
+            refusal := 'price';
+            RETURN;
         END IF;
     END IF;
 
