@@ -84,7 +84,8 @@ def test_every_table_says_whose_its_rows_are() -> None:
         "auth_tokens": ("token",),
         "markets": ("api_key",),
         "chat_messages": ("content",),
-        "shared_deals": ("recipients",),
+        "shared_deals": ("recipients", "public_link_id"),
+        "token_redemption_codes": ("code",),
     }
 
 

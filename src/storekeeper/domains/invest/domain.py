@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storekeeper import Domain, Monthly, TableLifecycle, Yearly, days, years
-from storekeeper.domains.invest import documents, effects, keys, series, views
+from storekeeper.domains.invest import documents, effects, jobs, keys, series, views
 from storekeeper.domains.invest.entities import Base
 from storekeeper.domains.invest.protection import PROTECTIONS
 
@@ -31,6 +31,7 @@ DOMAIN = Domain(
         TableLifecycle(TABLES["invest.user_activity_log"], partition=Monthly("created_at"), drop_after=days(90)),
     ),
     effects=effects.EFFECTS,
+    jobs=jobs.JOBS,
     protections=PROTECTIONS,
     views=(views.PORTFOLIO_SUMMARY,),
     hypertables=(series.STOCK_PRICES, series.INTRADAY_PRICES, series.PORTFOLIO_SNAPSHOTS, series.MARKET_INDICES),

@@ -162,7 +162,11 @@ class History:
 
     def tell(self, name: str, number: int, amount: int) -> None:
         model, agent = self.models[number], self.agents[number]
-        wanted = {"negotiate": ("active", "negotiating"), "stop": ("negotiating", "active"), "back": ("completed",) * 2}
+        wanted = {
+            "negotiate": ("active", "negotiating"),
+            "stop": ("negotiating", "active"),
+            "back": ("completed", "active"),
+        }
         back_to = new_nft(self.platform) if name == "back" and model.role == "seller" else None
 
         def told(session: Session) -> object:
