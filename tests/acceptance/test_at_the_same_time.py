@@ -19,10 +19,10 @@ LOCKS = """
     SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-#: Migrations ask for their lock again and again: the first of the two sessions of each has asked at least once.
+#: Migrations ask for their lock again and again, by the first of their sessions, and lie idle between.
 MIGRATIONS = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'storekeeper migrate' AND query LIKE '%try_advisory%'
+    WHERE datname = current_database() AND application_name = 'storekeeper migrate' AND query = 'COMMIT'
 """
 
 

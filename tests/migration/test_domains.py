@@ -129,8 +129,8 @@ def test_a_domain_goes_down_and_up_and_the_others_stay(
     there, beside = footprint(name), footprint(*others)
     assert {"relation", "column", "constraint", "policy", "function"} <= {line.kind for line in there}
 
-    taken_back = [("timescale", one) for one in revisions(name, "timescale")[::-1]]
-    taken_back += [("postgres", one) for one in revisions(name, "postgres")[::-1]]
+    taken_back = [("postgres", one) for one in revisions(name, "postgres")[::-1]]
+    taken_back += [("timescale", one) for one in revisions(name, "timescale")[::-1]]
     assert rollback(platform, name, None) == tuple(f"{store}: {one}" for store, one in taken_back)
     assert (footprint(name), footprint(*others)) == (set(), beside)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Final, Literal
 
 from psycopg import sql
@@ -80,6 +81,7 @@ SESSION_CLOSING: Final = "; ".join(
 )
 
 
+@lru_cache(maxsize=1024)  # quoting is slow, and transactions say the same again and again
 def assignment(name: str, value: str) -> str:
     """`name = 'value'` of SET, quoted; a name may have a prefix (app.current_user_id)."""
     parts = name.split(".")
