@@ -17,6 +17,7 @@ from storekeeper.domains.deals.operations.auth import (
     bearer,
     change_password,
     change_role,
+    change_status,
     issue,
     log_in,
     refresh,
@@ -25,7 +26,7 @@ from storekeeper.domains.deals.operations.auth import (
     revoke,
 )
 from storekeeper.domains.deals.operations.sharing import open_link, save, share, unsave, withdraw
-from storekeeper.errors import PermissionDeniedError, UniqueError
+from storekeeper.errors import CheckError, PermissionDeniedError, UniqueError
 from storekeeper.stores.postgres.postgres import Postgres
 
 HOUR = timedelta(hours=1)
@@ -202,3 +203,25 @@ def test_only_an_admin_changes_roles(owner: Postgres, service: Postgres) -> None
             change_role(session, shop().id, "user")
     with owner.session() as session:
         assert session.scalar(sa.select(User.role).where(User.id == ada.id)) == "moderator"
+
+
+def test_only_an_admin_suspends_and_the_suspended_stay_so(owner: Postgres, service: Postgres) -> None:
+    admin, ada = person(role="admin"), person()
+    added(owner, admin, ada)
+    with service.session(user_id=ada.id) as session:
+        issued = issue(session, ada.id, "access", at=MOMENT)
+    with service.session(user_id=admin.id) as session:
+        change_status(session, ada.id, "suspended")
+    with pytest.raises(PermissionDeniedError):
+        with service.session(user_id=ada.id) as session:
+            change_status(session, ada.id, "active")
+    with pytest.raises(CheckError):
+        with service.session(user_id=admin.id) as session:
+            change_status(session, ada.id, "forgotten")
+    with service.session() as session:
+        assert bearer(session, issued.token, "access", at=MOMENT) is None
+    with service.session(user_id=admin.id) as session:
+        change_status(session, ada.id, "active")
+        with pytest.raises(NotFoundError):
+            change_status(session, shop().id, "active")
+        assert bearer(session, issued.token, "access", at=MOMENT) is not None

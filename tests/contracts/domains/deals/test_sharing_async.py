@@ -16,6 +16,7 @@ from storekeeper.domains.deals.operations.auth_async import (
     bearer,
     change_password,
     change_role,
+    change_status,
     issue,
     log_in,
     refresh,
@@ -24,7 +25,7 @@ from storekeeper.domains.deals.operations.auth_async import (
     revoke,
 )
 from storekeeper.domains.deals.operations.sharing_async import open_link, save, share, unsave, withdraw
-from storekeeper.errors import PermissionDeniedError, UniqueError
+from storekeeper.errors import CheckError, PermissionDeniedError, UniqueError
 from storekeeper.stores.postgres.postgres_async import AsyncPostgres
 
 HOUR = timedelta(hours=1)
@@ -207,3 +208,25 @@ async def test_only_an_admin_changes_roles(owner: AsyncPostgres, service: AsyncP
             await change_role(session, shop().id, "user")
     async with owner.session() as session:
         assert await session.scalar(sa.select(User.role).where(User.id == ada.id)) == "moderator"
+
+
+async def test_only_an_admin_suspends_and_the_suspended_stay_so(owner: AsyncPostgres, service: AsyncPostgres) -> None:
+    admin, ada = person(role="admin"), person()
+    await added(owner, admin, ada)
+    async with service.session(user_id=ada.id) as session:
+        issued = await issue(session, ada.id, "access", at=MOMENT)
+    async with service.session(user_id=admin.id) as session:
+        await change_status(session, ada.id, "suspended")
+    with pytest.raises(PermissionDeniedError):
+        async with service.session(user_id=ada.id) as session:
+            await change_status(session, ada.id, "active")
+    with pytest.raises(CheckError):
+        async with service.session(user_id=admin.id) as session:
+            await change_status(session, ada.id, "forgotten")
+    async with service.session() as session:
+        assert await bearer(session, issued.token, "access", at=MOMENT) is None
+    async with service.session(user_id=admin.id) as session:
+        await change_status(session, ada.id, "active")
+        with pytest.raises(NotFoundError):
+            await change_status(session, shop().id, "active")
+        assert await bearer(session, issued.token, "access", at=MOMENT) is not None

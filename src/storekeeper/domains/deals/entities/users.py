@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class User(Base):
     """A person with an account; one an address, however it is spelt.
 
-    `role` is changed by `deals.change_role()` alone. `hashed_password` is bcrypt's, `verification_token` a digest.
+    `role` and `status` are changed by `deals.change_role()` and `deals.change_status()` alone. `hashed_password` is
+    bcrypt's, `verification_token` a digest.
     """
 
     __tablename__ = "users"

@@ -104,6 +104,20 @@ def change_role(session: Session, user_id: UUID, role: str) -> None:
     audit(session, "role_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
+def change_status(session: Session, user_id: UUID, status: str) -> None:
+    """Makes an account `active`, `inactive`, `suspended` or `deleted`; only an admin may, and the audit log notes it.
+
+    Whoever is not active cannot sign in, and their tokens are good for nothing. Raises PermissionDeniedError for
+    anybody else, NotFoundError where there is no such user, CheckError for another status.
+    """
+    changed = sa.text("SELECT deals.change_status(:user, :status)")
+    before = session.scalar(changed, {"user": user_id, "status": status})
+    if before is None:
+        raise NotFoundError("no such user", operation="change status", target=str(user_id))
+    detail = {"what": "status", "from": before, "to": status}
+    audit(session, "staff_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
+
+
 def issue(
     session: Session,
     user_id: UUID,

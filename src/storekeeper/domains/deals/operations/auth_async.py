@@ -107,6 +107,20 @@ async def change_role(session: AsyncSession, user_id: UUID, role: str) -> None:
     await audit_async(session, "role_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
+async def change_status(session: AsyncSession, user_id: UUID, status: str) -> None:
+    """Makes an account `active`, `inactive`, `suspended` or `deleted`; only an admin may, and the audit log notes it.
+
+    Whoever is not active cannot sign in, and their tokens are good for nothing. Raises PermissionDeniedError for
+    anybody else, NotFoundError where there is no such user, CheckError for another status.
+    """
+    changed = sa.text("SELECT deals.change_status(:user, :status)")
+    before = await session.scalar(changed, {"user": user_id, "status": status})
+    if before is None:
+        raise NotFoundError("no such user", operation="change status", target=str(user_id))
+    detail = {"what": "status", "from": before, "to": status}
+    await audit_async(session, "staff_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
+
+
 async def issue(
     session: AsyncSession,
     user_id: UUID,

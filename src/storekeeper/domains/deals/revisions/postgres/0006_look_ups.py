@@ -60,6 +60,24 @@ END
 $body$
 """
 
+# Likewise: whoever is suspended would otherwise end that themselves. It returns the status before.
+CHANGE_STATUS = """
+CREATE FUNCTION deals.change_status(of_user uuid, to_status text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+    before text;
+BEGIN
+    IF deals.acting_role() IS DISTINCT FROM 'admin' THEN
+        RAISE EXCEPTION 'only an admin changes the status of accounts'
+        USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'users', COLUMN = 'status';
+    END IF;
+    SELECT u.status INTO before FROM deals.users u WHERE u.id = of_user FOR UPDATE;
+    UPDATE deals.users u SET status = to_status WHERE u.id = of_user;
+    RETURN before;
+END
+$body$
+"""
+
 # Counts one click; no row where the link is unknown, was withdrawn or has expired. Recipients are not given out.
 OPEN_SHARE = """
 CREATE FUNCTION deals.open_share(of_link text, at timestamptz)
@@ -76,12 +94,13 @@ SIGNATURES = (
     "deals.login_of(text)",
     "deals.token_owner(text, text, timestamptz)",
     "deals.change_role(uuid, text)",
+    "deals.change_status(uuid, text)",
     "deals.open_share(text, timestamptz)",
 )
 
 
 def upgrade() -> None:
-    for function in (ACTING_ROLE, LOGIN_OF, WHOSE_IT_IS, CHANGE_ROLE, OPEN_SHARE):
+    for function in (ACTING_ROLE, LOGIN_OF, WHOSE_IT_IS, CHANGE_ROLE, CHANGE_STATUS, OPEN_SHARE):
         execute_verbatim(function)
     for signature in SIGNATURES:
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
