@@ -31,11 +31,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a test wants one connection or a few, not the five that a service opens at start: each is a process of the server's
-FEW_CONNECTIONS = {"STOREKEEPER_POOL__MIN": "1"}
-os.environ.update(FEW_CONNECTIONS)
+os.environ["STOREKEEPER_POOL__MIN"] = "1"
 
 # how long an example takes says nothing on a shared machine
-settings.register_profile("unhurried", deadline=None)
+settings.register_profile("unhurried", max_examples=60, deadline=None)
 # `make soak` runs the same properties on many more inputs
 settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("STOREKEEPER_TEST_PROFILE", "unhurried"))
@@ -189,7 +188,7 @@ def _command_line(postgres: str, mongo: str, mongo_prefix: str, redis: str, fold
     settings = urls | {"BACKUPS": str(folder / "backups")}
     home = folder / "home"
     home.mkdir()
-    return CommandLine(home, FEW_CONNECTIONS | {f"STOREKEEPER_{name}": value for name, value in settings.items()})
+    return CommandLine(home, {f"STOREKEEPER_{name}": value for name, value in settings.items()})
 
 
 def _fresh_database(url: str, template: str) -> Iterator[str]:
