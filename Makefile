@@ -14,7 +14,9 @@ export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 SOAK_AREAS := real-input relational time-series documents-and-keys jobs backups
 SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/ingest tests/contracts/stores/test_copy_binary_server.py \
 	tests/faults/test_ingest_bad_days.py
-SOAK_relational := tests/migration/test_online_revisions.py tests/faults/test_migrations_under_writers.py tests/contracts/stores/test_postgres_async.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
+SOAK_relational := tests/migration/test_online_revisions.py tests/faults/test_migrations_under_writers.py tests/contracts/domains \
+	tests/contracts/relay tests/contracts/sealing tests/contracts/audit tests/contracts/stores/test_postgres_async.py \
+	tests/faults/test_relational_bad_days.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
 SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/faults/test_timescale_kill.py
 SOAK_documents-and-keys := tests/unit/stores/redis tests/unit/stores/mongo tests/faults/test_redis_bad_days.py
 SOAK_jobs := tests/unit/jobs tests/contracts/jobs tests/faults/test_jobs_killed.py
