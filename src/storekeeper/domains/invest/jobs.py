@@ -52,7 +52,9 @@ def _ticks(platform: Platform, symbol: str, as_of: datetime) -> list[Tick]:
     ).to_pylist()
     if not rows:
         return []
-    closes = platform.timescale.latest(STOCK_PRICES, [symbol], exact=True).to_pylist()
+    closes = platform.timescale.raw(
+        STOCK_PRICES, end=as_of, where={"symbol": [symbol]}, limit=1, exact=True, newest_first=True
+    ).to_pylist()
     reference = closes[0]["close"] if closes else None
     return [Tick(symbol, row["time"], row["price"], row["volume"], reference) for row in rows]
 

@@ -123,7 +123,7 @@ def _suits(key: Key, value: Any) -> bool:
     """Whether the server could compare this value with the key's expression."""
     try:
         kind = key.expression.type.python_type
-    except NotImplementedError:
+    except NotImplementedError:  # SQLAlchemy knows no Python type for it: the server judges
         return True
     return isinstance(value, kind)
 

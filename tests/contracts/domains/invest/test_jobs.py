@@ -51,7 +51,10 @@ def triggered(platform: Platform) -> set[UUID]:
 
 def test_alerts_of_all_users_are_triggered_once(platform: Platform) -> None:
     closed = {"open": 8, "high": 8, "low": 8, "close": 8, "volume": 1}
-    platform.timescale.append("invest.stock_prices", [{"time": NOW - timedelta(days=1), "symbol": "ACME", **closed}])
+    later = dict.fromkeys(("open", "high", "low", "close"), 80)  # nobody knows it as of then
+    days = [(-1, closed), (1, {**closed, **later})]
+    rows = [{"time": NOW + timedelta(days=day), "symbol": "ACME", **prices} for day, prices in days]
+    platform.timescale.append("invest.stock_prices", rows)
     met = {
         alert(platform),
         alert(platform, alert_type="percent_change", target_price=Decimal(20)),
