@@ -55,6 +55,8 @@ DIFFERENCES = [
     ("DROP POLICY user_data_isolation ON invest.users", "invest.users", "policy user_data_isolation"),
     ("ALTER POLICY user_data_isolation ON invest.users USING (true)", "invest.users", "policy user_data_isolation"),
     ("ALTER POLICY jobs_all ON invest.users TO PUBLIC", "invest.users", "policy jobs_all"),
+    ("ALTER POLICY staff_reads ON deals.users USING (true)", "deals.users", "policy staff_reads"),
+    ("DROP POLICY staff_inserts ON deals.goals", "deals.goals", "policy staff_inserts"),
     ("COMMENT ON POLICY jobs_all ON invest.users IS NULL", "invest.users", "policy jobs_all"),
     ("REVOKE SELECT ON invest.users FROM storekeeper_app", "invest.users", "grants SELECT to storekeeper_app"),
     (
@@ -85,6 +87,11 @@ DIFFERENCES = [
         "view for services; grants SELECT to storekeeper_app",
     ),
     ("REVOKE USAGE ON SCHEMA invest FROM storekeeper_jobs", "invest", "grants USAGE to storekeeper_jobs"),
+    (
+        "GRANT INSERT ON storekeeper.audit_log TO storekeeper_app",
+        "storekeeper.audit_log",
+        "takes INSERT from storekeeper_app; grants INSERT of columns to storekeeper_app",
+    ),
     (
         "GRANT EXECUTE ON FUNCTION invest.login_of(text) TO PUBLIC",
         "invest",

@@ -136,6 +136,35 @@ def test_public_rows_are_read_by_everybody_and_changed_by_nobody_else(
         assert app.execute("DELETE FROM invest.ai_insights").rowcount == 0
 
 
+def test_staff_reaches_rows_of_others_and_the_log_says_where(
+    app: Connection, administrator: Connection, somebody: tuple[UUID, dict[str, Row]]
+) -> None:
+    user, _ = somebody
+    admin = uuid4()
+    administrator.execute(
+        "INSERT INTO deals.users (id, email, hashed_password, role) VALUES (%s, 'admin@example.org', 'x', 'admin')",
+        (admin,),
+    )
+    administrator.execute("UPDATE deals.users SET role = 'admin' WHERE id = %s", (user,))
+    reached = {p.name: p for p in PROTECTIONS.values() if p.staff_reads or p.staff_writes}
+    noted = "SELECT subject, action FROM storekeeper.audit_log WHERE actor = %s"
+    acting(app, user)
+    assert [table for table in reached if table != "deals.users" and counted(app, table) != 1] == []
+    assert administrator.execute(noted, (str(user),)).fetchall() == []  # one's own rows, though as an admin
+    acting(app, admin)
+    assert [table for table in reached if counted(app, table) != 1 + (table == "deals.users")] == []
+    left = administrator.execute(noted, (str(admin),)).fetchall()
+    # a way through parents asks for those as well
+    assert {(table, "staff_read") for table in reached} == set(left)
+    policies = administrator.execute(
+        "SELECT schemaname || '.' || tablename, policyname FROM pg_catalog.pg_policies WHERE policyname ~ '^staff_'"
+    ).fetchall()
+    writes = {"INSERT": "staff_inserts", "UPDATE": "staff_updates", "DELETE": "staff_deletes"}
+    wanted = {(name, "staff_reads") for name in reached}
+    wanted |= {(name, writes[r]) for name, p in reached.items() if p.staff_writes for r in p.app if r in writes}
+    assert set(policies) == wanted
+
+
 def test_jobs_and_analysts_see_all_rows(jobs_url: str, analyst_url: str, somebody: tuple[UUID, dict[str, Row]]) -> None:
     for url in (jobs_url, analyst_url):
         with psycopg.connect(url, autocommit=True) as connection:

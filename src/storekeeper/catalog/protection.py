@@ -17,8 +17,8 @@ class Protection:
     `owners` are paths to the user that a row belongs to: "user_id"; "portfolio_id.user_id" goes through the foreign
     key; of a table of users "id". A row of two parties has two paths; without any, it belongs to nobody, and every
     service sees it. `public` is SQL over the table's columns: where it holds, every service may read the row.
-    `staff_reads` and `staff_writes` are values of the users' `role` that reach rows of others, by a policy that names
-    them and by what `SCHEMA.acting_role()` returns.
+    `staff_reads` and `staff_writes` are values of the users' `role` that reach rows of others, by policies that name
+    them and by what `SCHEMA.acting_role()` returns; each time the audit log notes it. Who writes rows reads them too.
 
     `clear` and `sealed` columns identify a person, readable or as ciphertext; `digests` hold digests of secrets,
     passwords, or what is itself the key to something: no analyst sees any of them. `guarded` ones (a user's `role`) no

@@ -16,11 +16,13 @@ WRITE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """By role; nothing where it is not named."""
+    """By role; nothing where it is not named. `given` are the columns that an INSERT may name, where not all are: what
+    the server numbers and dates, nobody else does."""
 
     app: tuple[str, ...] = ()
     analyst: tuple[str, ...] = ()
     jobs: tuple[str, ...] = READ
+    given: tuple[str, ...] = ()
 
 
 RIGHTS: Final[Mapping[str, Rights]] = {
@@ -33,8 +35,8 @@ RIGHTS: Final[Mapping[str, Rights]] = {
     "invalidations": Rights(app=READ, analyst=READ, jobs=WRITE),
     "engines": Rights(app=READ, analyst=READ),
     # a service records what others shall see, and neither reads nor takes back what it recorded
-    "outbox": Rights(app=("INSERT",), jobs=WRITE),
-    "audit_log": Rights(app=("INSERT",), jobs=APPEND),
+    "outbox": Rights(app=("INSERT",), jobs=WRITE, given=("effect", "key", "payload")),
+    "audit_log": Rights(app=("INSERT",), jobs=APPEND, given=("action", "subject", "subject_id", "detail")),
     "audit_chain": Rights(jobs=APPEND),
     "audit_pending": Rights(jobs=("SELECT", "DELETE")),
 }

@@ -83,14 +83,22 @@ def test_the_owner_too_is_told_that_rows_stay(role_settings: dict[str, Any]) -> 
                         connection.execute(sa.text(change.format(f"storekeeper.{table}", column, column)))
 
 
-def test_time_actor_and_role_cannot_be_made_up(service: Platform, migrated_url: str) -> None:
+def test_time_actor_and_role_cannot_be_made_up(
+    service: Platform, role_settings: dict[str, Any], migrated_url: str
+) -> None:
     forged = """
         INSERT INTO storekeeper.audit_log (at, action, subject, subject_id, actor, request_id, db_role)
         VALUES ('2001-01-01', 'login', 'deals.users', '1', 'somebody else', 'r', 'postgres')
     """
-    with service.postgres.begin(local={"app.current_user_id": USER}) as connection:
+    with pytest.raises(PermissionDeniedError):
+        with service.postgres.begin() as connection:
+            connection.execute(sa.text(forged))
+    with (
+        connect(stores=("postgres",), role="owner", **role_settings) as owner,
+        owner.postgres.begin(local={"app.current_user_id": USER}) as connection,
+    ):
         connection.execute(sa.text(forged))
     (row,) = rows_in(migrated_url)
     assert row["at"].year > 2001
     assert (row["actor"], row["request_id"]) == (USER, None)
-    assert row["db_role"].endswith("_app")
+    assert row["db_role"].endswith("_owner")

@@ -82,14 +82,22 @@ async def test_the_owner_too_is_told_that_rows_stay(role_settings: dict[str, Any
                         await connection.execute(sa.text(change.format(f"storekeeper.{table}", column, column)))
 
 
-async def test_time_actor_and_role_cannot_be_made_up(service: AsyncPlatform, migrated_url: str) -> None:
+async def test_time_actor_and_role_cannot_be_made_up(
+    service: AsyncPlatform, role_settings: dict[str, Any], migrated_url: str
+) -> None:
     forged = """
         INSERT INTO storekeeper.audit_log (at, action, subject, subject_id, actor, request_id, db_role)
         VALUES ('2001-01-01', 'login', 'deals.users', '1', 'somebody else', 'r', 'postgres')
     """
-    async with service.postgres.begin(local={"app.current_user_id": USER}) as connection:
+    with pytest.raises(PermissionDeniedError):
+        async with service.postgres.begin() as connection:
+            await connection.execute(sa.text(forged))
+    async with (
+        connect_async(stores=("postgres",), role="owner", **role_settings) as owner,
+        owner.postgres.begin(local={"app.current_user_id": USER}) as connection,
+    ):
         await connection.execute(sa.text(forged))
     (row,) = rows_in(migrated_url)
     assert row["at"].year > 2001
     assert (row["actor"], row["request_id"]) == (USER, None)
-    assert row["db_role"].endswith("_app")
+    assert row["db_role"].endswith("_owner")

@@ -80,7 +80,7 @@ class Protecting:
         wanted = wanted_of(catalog, self._store, roles, found, coming)
         self._connection.rollback()
         if self._rolled_back:
-            possible = (policy for policy in wanted.policies if policy.calls in (None, *found.functions))
+            possible = (policy for policy in wanted.policies if found.functions.issuperset(policy.calls))
             wanted = replace(wanted, policies=tuple(possible))
         return changes(wanted, found, roles, prune=self._prune)
 

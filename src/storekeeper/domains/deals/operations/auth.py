@@ -100,8 +100,6 @@ def change_role(session: Session, user_id: UUID, role: str) -> None:
     before = session.scalar(changed, {"user": user_id, "role": role})
     if before is None:
         raise NotFoundError("no such user", operation="change role", target=str(user_id))
-    detail = {"from": before, "to": role}
-    audit(session, "role_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
 def change_status(session: Session, user_id: UUID, status: str) -> None:
@@ -114,8 +112,6 @@ def change_status(session: Session, user_id: UUID, status: str) -> None:
     before = session.scalar(changed, {"user": user_id, "status": status})
     if before is None:
         raise NotFoundError("no such user", operation="change status", target=str(user_id))
-    detail = {"what": "status", "from": before, "to": status}
-    audit(session, "staff_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
 def issue(

@@ -103,8 +103,6 @@ async def change_role(session: AsyncSession, user_id: UUID, role: str) -> None:
     before = await session.scalar(changed, {"user": user_id, "role": role})
     if before is None:
         raise NotFoundError("no such user", operation="change role", target=str(user_id))
-    detail = {"from": before, "to": role}
-    await audit_async(session, "role_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
 async def change_status(session: AsyncSession, user_id: UUID, status: str) -> None:
@@ -117,8 +115,6 @@ async def change_status(session: AsyncSession, user_id: UUID, status: str) -> No
     before = await session.scalar(changed, {"user": user_id, "status": status})
     if before is None:
         raise NotFoundError("no such user", operation="change status", target=str(user_id))
-    detail = {"what": "status", "from": before, "to": status}
-    await audit_async(session, "staff_changed", subject="deals.users", subject_id=str(user_id), detail=detail)
 
 
 async def issue(

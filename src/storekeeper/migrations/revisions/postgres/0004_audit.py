@@ -42,7 +42,8 @@ def upgrade() -> None:
     """)
     # a list of work, not a mark in the log: rows of the log never change, and what is left to seal is found at once
     op.execute("CREATE TABLE storekeeper.audit_pending (row_id BIGINT PRIMARY KEY)")
-    # whatever the INSERT says of them: time, actor, request and role are the server's, as the caller's session has them
+    # whatever the INSERT says of them: time, actor, request and role are the server's, as the caller's session has
+    # them, also within a function that runs as its owner
     op.execute("""
         CREATE FUNCTION storekeeper._stamp_audit() RETURNS trigger LANGUAGE plpgsql
         SET search_path = pg_catalog, pg_temp AS $function$
@@ -50,7 +51,7 @@ def upgrade() -> None:
             NEW.at := clock_timestamp();
             NEW.actor := nullif(current_setting('app.current_user_id', true), '');
             NEW.request_id := nullif(current_setting('app.request_id', true), '');
-            NEW.db_role := current_user;
+            NEW.db_role := coalesce(nullif(current_setting('role'), 'none'), session_user);
             RETURN NEW;
         END
         $function$
@@ -75,8 +76,47 @@ def upgrade() -> None:
         END
         $function$
     """)
-    for function in ("_stamp_audit", "_note_audit", "_keep_audit"):
-        op.execute(f"REVOKE ALL ON FUNCTION storekeeper.{function}() FROM PUBLIC")
+    # What policies call before staff reaches rows of others: a row a transaction, table and kind, then true. Whether it
+    # is there already the log itself says, and nothing that a session could set: rows since the transaction began are
+    # few, and found by index (also by a plan that was made while the log was short). It runs as the owner, since who
+    # may append may not read, and takes no text that would be written down.
+    op.execute("""
+        CREATE FUNCTION storekeeper.staff_reaches(of_table regclass, to_change boolean) RETURNS boolean
+        LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+        SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
+        DECLARE
+            kind CONSTANT text := CASE WHEN to_change THEN 'staff_changed' ELSE 'staff_read' END;
+            acting CONSTANT text := nullif(current_setting('app.current_user_id', true), '');
+            asked CONSTANT text := nullif(current_setting('app.request_id', true), '');
+            named text;
+            within jsonb;
+        BEGIN
+            SELECT n.nspname || '.' || c.relname INTO named
+            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = of_table;
+            IF acting IS NULL OR named IS NULL THEN
+                RETURN false;
+            END IF;
+            IF CAST(current_setting('transaction_read_only') AS boolean) THEN
+                RAISE EXCEPTION 'staff reaches rows of others in % only where it leaves a trace', named
+                    USING ERRCODE = 'read_only_sql_transaction',
+                          DETAIL = 'no trace can be written: the transaction is read only',
+                          HINT = 'ask for rows of your own, or in a transaction that may write';
+            END IF;
+            within := jsonb_build_object('transaction', CAST(pg_current_xact_id() AS text));
+            IF NOT EXISTS (
+                SELECT FROM storekeeper.audit_log l
+                WHERE l.at >= transaction_timestamp() AND l.action = kind AND l.subject = named AND l.actor = acting
+                  AND l.request_id IS NOT DISTINCT FROM asked AND l.detail = within
+            ) THEN
+                INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail)
+                VALUES (kind, named, acting, within);
+            END IF;
+            RETURN true;
+        END
+        $function$
+    """)
+    for function in ("_stamp_audit()", "_note_audit()", "_keep_audit()", "staff_reaches(regclass, boolean)"):
+        op.execute(f"REVOKE ALL ON FUNCTION storekeeper.{function} FROM PUBLIC")
     op.execute("""
         CREATE TRIGGER stamp_audit BEFORE INSERT ON storekeeper.audit_log
         FOR EACH ROW EXECUTE FUNCTION storekeeper._stamp_audit()
@@ -93,6 +133,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION storekeeper.staff_reaches(regclass, boolean)")
     for table in ("audit_pending", "audit_chain", "audit_log"):
         op.execute(f"DROP TABLE storekeeper.{table}")
     for function in ("_stamp_audit", "_note_audit", "_keep_audit"):

@@ -42,7 +42,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $b
 $body$
 """
 
-# Returns the role that the user had before; NULL where there is no such user.
+# Returns the role that the user had before; NULL where there is no such user. The audit log notes it, whoever calls.
 CHANGE_ROLE = """
 CREATE FUNCTION deals.change_role(of_user uuid, to_role text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
@@ -54,7 +54,11 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'users', COLUMN = 'role';
     END IF;
     SELECT u.role INTO before FROM deals.users u WHERE u.id = of_user FOR UPDATE;
-    UPDATE deals.users u SET role = to_role WHERE u.id = of_user;
+    IF FOUND THEN
+        UPDATE deals.users u SET role = to_role WHERE u.id = of_user;
+        INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail)
+        VALUES ('role_changed', 'deals.users', of_user, jsonb_build_object('from', before, 'to', to_role));
+    END IF;
     RETURN before;
 END
 $body$
@@ -72,7 +76,13 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'users', COLUMN = 'status';
     END IF;
     SELECT u.status INTO before FROM deals.users u WHERE u.id = of_user FOR UPDATE;
-    UPDATE deals.users u SET status = to_status WHERE u.id = of_user;
+    IF FOUND THEN
+        UPDATE deals.users u SET status = to_status WHERE u.id = of_user;
+        INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail) VALUES (
+            'staff_changed', 'deals.users', of_user,
+            jsonb_build_object('what', 'status', 'from', before, 'to', to_status)
+        );
+    END IF;
     RETURN before;
 END
 $body$
