@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from storekeeper.catalog import TableLifecycle
 
 #: The execution option that shows deleted rows too.
 INCLUDE = "include_deleted"
+
+S = TypeVar("S", Session, AsyncSession)
+
+
+def sessions_hiding(kind: type[S], lifecycles: Iterable[TableLifecycle]) -> Callable[..., S]:
+    """What makes sessions of this kind over a connection, which leave out what is deleted; see `hiding`.
+
+    The listener is the class's: to attach one to each session costs more than the session.
+    """
+    own = type("HidingSession", (Session,), {})
+    hide = hiding(lifecycles)
+    if hide is not None:
+        event.listen(own, "do_orm_execute", hide)
+    # what a session has read stays readable after its transaction
+    options: dict[str, Any] = {"expire_on_commit": False}
+    if issubclass(kind, AsyncSession):
+        return partial(kind, sync_session_class=own, **options)
+    return partial(own, **options)
 
 
 def hiding(lifecycles: Iterable[TableLifecycle]) -> Callable[[ORMExecuteState], None] | None:

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from storekeeper.catalog import Catalog
 from storekeeper.stores.health import Health
-from storekeeper.stores.postgres.deleted import hiding
+from storekeeper.stores.postgres.deleted import sessions_hiding
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation
 
@@ -45,7 +45,7 @@ class Postgres:
         self.pool = pool
         #: Local settings of a transaction that makes, drops or refreshes what only the owner may.
         self.as_owner: Mapping[str, str] = {} if owner is None else {"role": owner}
-        self._hide = hiding(catalog.lifecycles) if catalog is not None else None
+        self._sessions = sessions_hiding(Session, catalog.lifecycles if catalog is not None else ())
 
     def session(
         self,
@@ -153,10 +153,7 @@ class Postgres:
 
     def _over(self, connection: Connection) -> Session:
         # the session joins the connection's transaction: its commit only flushes, the block's end commits
-        session = Session(connection, expire_on_commit=False)
-        if self._hide is not None:
-            event.listen(session, "do_orm_execute", self._hide)
-        return session
+        return self._sessions(connection)
 
 
 def _acting(local: Mapping[str, str], user_id: UUID | str | None, request_id: str | None) -> Mapping[str, str]:

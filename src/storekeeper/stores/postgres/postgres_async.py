@@ -7,12 +7,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from storekeeper.catalog import Catalog
 from storekeeper.stores.health import Health
-from storekeeper.stores.postgres.deleted import hiding
+from storekeeper.stores.postgres.deleted import sessions_hiding
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation
 
@@ -44,7 +43,7 @@ class AsyncPostgres:
         self.pool = pool
         #: Local settings of a transaction that makes, drops or refreshes what only the owner may.
         self.as_owner: Mapping[str, str] = {} if owner is None else {"role": owner}
-        self._hide = hiding(catalog.lifecycles) if catalog is not None else None
+        self._sessions = sessions_hiding(AsyncSession, catalog.lifecycles if catalog is not None else ())
 
     def session(
         self,
@@ -152,10 +151,7 @@ class AsyncPostgres:
 
     def _over(self, connection: AsyncConnection) -> AsyncSession:
         # the session joins the connection's transaction: its commit only flushes, the block's end commits
-        session = AsyncSession(connection, expire_on_commit=False)
-        if self._hide is not None:
-            event.listen(session.sync_session, "do_orm_execute", self._hide)
-        return session
+        return self._sessions(connection)
 
 
 def _acting(local: Mapping[str, str], user_id: UUID | str | None, request_id: str | None) -> Mapping[str, str]:

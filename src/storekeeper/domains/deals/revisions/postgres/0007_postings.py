@@ -44,8 +44,10 @@ BEGIN
         SELECT b.balance INTO held FROM deals.user_token_balances b WHERE b.user_id = of_user FOR NO KEY UPDATE;
     END IF;
     IF of_reference IS NOT NULL THEN
-        SELECT * INTO posting FROM deals.token_transactions t
-        WHERE t.reference_id = of_reference AND t.user_id = of_user AND t.status = 'completed'
+        -- by the index of references whatever the statistics say: by the user's or by the time's it would be every row
+        SELECT * INTO posting
+        FROM (SELECT * FROM deals.token_transactions r WHERE r.reference_id = of_reference OFFSET 0) t
+        WHERE t.user_id = of_user AND t.status = 'completed'
         ORDER BY t.created_at LIMIT 1;
         IF FOUND THEN
             outcome := CASE
@@ -123,8 +125,9 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    SELECT * INTO posting FROM deals.token_transactions t
-    WHERE t.reference_id = wanted.id AND t.user_id = acting AND t.type = 'redemption_code' LIMIT 1;
+    SELECT * INTO posting
+    FROM (SELECT * FROM deals.token_transactions r WHERE r.reference_id = wanted.id OFFSET 0) t
+    WHERE t.user_id = acting AND t.type = 'redemption_code' LIMIT 1;
     outcome := CASE
         WHEN posting.id IS NOT NULL THEN 'repeated'
         WHEN NOT wanted.is_active THEN 'inactive'
@@ -146,7 +149,7 @@ END
 $body$
 """
 
-# A code is money: only an admin makes one, or ends it.
+# A code is money: only an admin makes one, or ends it, and the audit log notes it.
 MAKE_CODE = """
 CREATE FUNCTION deals.make_code(of_code text, amount integer, times integer, until timestamptz) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
@@ -160,6 +163,8 @@ BEGIN
     INSERT INTO deals.token_redemption_codes (code, token_amount, max_redemptions, expires_at, created_by)
     VALUES (of_code, amount, times, until, CAST(current_setting('app.current_user_id') AS uuid))
     RETURNING id INTO made;
+    INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail)
+    VALUES ('staff_changed', 'deals.token_redemption_codes', made, jsonb_build_object('what', 'made', 'amount', amount));
     RETURN made;
 END
 $body$
@@ -174,7 +179,12 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege', SCHEMA = 'deals', TABLE = 'token_redemption_codes';
     END IF;
     UPDATE deals.token_redemption_codes c SET is_active = false WHERE c.id = of_id;
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail)
+    VALUES ('staff_changed', 'deals.token_redemption_codes', of_id, jsonb_build_object('what', 'ended'));
+    RETURN true;
 END
 $body$
 """
