@@ -1,4 +1,5 @@
-# Everything is set up below this folder: .venv (packages), .cache (downloads, tool caches), .tests (what tests leave).
+# Everything is set up below this folder: .venv (packages), .cache (downloads, tool caches), .tests (what tests leave;
+# their servers' files are in /dev/shm where there is room, tests/scratch.py).
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
@@ -33,7 +34,7 @@ demo: .venv/.made       ## the main job, end to end, on real prices and real ser
 
 test: .venv/.made       ## all tests, on servers that it starts itself
 	@mkdir -p .tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --basetemp=.tests/tmp
+	$(BIN)/python tests/scratch.py -n $(WORKERS) --dist worksteal
 
 check: .venv/.made      ## linters, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -58,7 +59,7 @@ bench: .venv/.made      ## measures AREA (time-series, …) against what a user 
 soak: .venv/.made       ## the property and fault tests of AREA (time-series, jobs, …) in their long form
 	@test -n "$(SOAK_$(AREA))" || { echo "say which: make soak AREA=time-series (or $(SOAK_AREAS))"; exit 2; }
 	@mkdir -p .tests; seed=$$(date +%s); echo "seed $$seed"; \
-	STOREKEEPER_TEST_PROFILE=soak $(BIN)/python -m pytest -n $(WORKERS) --basetemp=.tests/tmp -o timeout=7200 \
+	STOREKEEPER_TEST_PROFILE=soak $(BIN)/python tests/scratch.py -n $(WORKERS) -o timeout=7200 \
 		--hypothesis-seed=$$seed $(SOAK_$(AREA))
 
 constraints: .venv/.made        ## pins today's versions of everything in .venv
