@@ -456,7 +456,10 @@ def test_ctrl_c_at_any_moment(commands: CommandLine, migrated_url: str, argument
             if process.returncode == 0:  # it was through
                 clear(migrated_url)
                 continue
-            assert (process.returncode, err) == (130, "interrupted; run the same command again to go on\n")
+            # the interpreter ends by the signal itself where it met a text that is executed, as a dataclass's is: a
+            # shell shows 130 for both
+            assert process.returncode in (130, -signal.SIGINT)
+            assert err == "interrupted; run the same command again to go on\n"
             assert sums(platform, PRICES) == NOTHING
             assert not list(commands.folder.glob(".rows*"))
         assert counts(ingested(platform, PRICES, commands.folder / "rows.csv", rejects=commands.folder)) == (

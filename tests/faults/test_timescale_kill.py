@@ -177,11 +177,13 @@ def test_sessions_that_the_server_ends(store: Timescale, psql: Psql, url: str) -
 
 
 def test_an_append_that_was_killed_left_all_of_a_batch_or_none(store: Timescale, psql: Psql, url: str) -> None:
-    for seconds in (0.2, 0.5):
-        begin = START + timedelta(days=int(seconds * 10_000))
+    for batches, seconds in ((1, 0.01), (4, 0.05)):
+        begin = START + timedelta(days=2_000 * batches)
         process = started(_APPENDS, url, f"{begin:%Y-%m-%d %H:%M}")
-        time.sleep(seconds)
-        said = killed(process).split()
+        assert process.stdout is not None
+        acknowledgements = [process.stdout.readline() for _ in range(batches)]
+        time.sleep(seconds)  # somewhere within one of the next
+        said = [*acknowledgements, *killed(process).split()]
         settle(psql)
         rows = psql.execute("SELECT time FROM lab.ticks WHERE time >= %s ORDER BY 1", (begin - timedelta(days=1),))
         times = [row[0] for row in rows.fetchall()]
