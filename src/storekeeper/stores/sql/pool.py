@@ -228,16 +228,26 @@ class Pool:
 
     @contextmanager
     def copy(
-        self, connection: Connection, statement: str, *, operation: str = "", target: str = ""
+        self,
+        connection: Connection,
+        statement: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        operation: str = "",
+        target: str = "",
     ) -> Iterator[psycopg.Copy]:
-        """A COPY … FROM STDIN or TO STDOUT on this connection, counted among its statements."""
+        """A COPY … FROM STDIN or TO STDOUT on this connection, counted among its statements.
+
+        COPY takes no parameters: those of a query within it (`%(name)s`, `%%` for %) are quoted into the text by the
+        driver. Counted is the text without them.
+        """
         raw = connection.connection
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
         with translated(operation, target, rules=self._rules, store=self.store):
-            with driver.cursor() as cursor:
-                with cursor.copy(statement) as copy:
+            with driver.cursor() if parameters is None else psycopg.ClientCursor(driver) as cursor:
+                with cursor.copy(statement, parameters) as copy:
                     yield copy
                 rows = cursor.rowcount
         self._watch.statements.add(statement, monotonic() - started, rows)

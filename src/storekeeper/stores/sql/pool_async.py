@@ -227,16 +227,26 @@ class AsyncPool:
 
     @asynccontextmanager
     async def copy(
-        self, connection: AsyncConnection, statement: str, *, operation: str = "", target: str = ""
+        self,
+        connection: AsyncConnection,
+        statement: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        operation: str = "",
+        target: str = "",
     ) -> AsyncIterator[psycopg.AsyncCopy]:
-        """A COPY … FROM STDIN or TO STDOUT on this connection, counted among its statements."""
+        """A COPY … FROM STDIN or TO STDOUT on this connection, counted among its statements.
+
+        COPY takes no parameters: those of a query within it (`%(name)s`, `%%` for %) are quoted into the text by the
+        driver. Counted is the text without them.
+        """
         raw = await connection.get_raw_connection()
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
         with translated(operation, target, rules=self._rules, store=self.store):
-            async with driver.cursor() as cursor:
-                async with cursor.copy(statement) as copy:
+            async with driver.cursor() if parameters is None else psycopg.AsyncClientCursor(driver) as cursor:
+                async with cursor.copy(statement, parameters) as copy:
                     yield copy
                 rows = cursor.rowcount
         self._watch.statements.add(statement, monotonic() - started, rows)
