@@ -3,7 +3,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
-EXTRAS := embedded,analytics,test,lint
+EXTRAS := embedded,analytics,s3,test,lint
 
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,12 +18,12 @@ SOAK_real-input := tests/unit/stores/sql tests/unit/ingest tests/contracts/inges
 SOAK_relational := tests/migration/test_online_revisions.py tests/faults/test_migrations_under_writers.py tests/contracts/domains \
 	tests/contracts/relay tests/contracts/sealing tests/contracts/audit tests/contracts/stores/test_postgres_async.py \
 	tests/faults/test_relational_bad_days.py tests/faults/test_sql_cancel.py tests/faults/test_sql_close.py
-SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/faults/test_timescale_kill.py
+SOAK_time-series := tests/unit/timescale tests/contracts/timescale tests/migration/test_series_engines.py tests/faults/test_timescale_kill.py
 SOAK_documents-and-keys := tests/unit/stores/redis tests/unit/stores/mongo tests/faults/test_redis_bad_days.py
 SOAK_jobs := tests/unit/jobs tests/contracts/jobs tests/faults/test_jobs_killed.py
 SOAK_backups := tests/unit/backups tests/contracts/backups tests/faults/test_backups_killed.py
 
-.PHONY: help demo test check generate test-docker bench soak constraints clean
+.PHONY: help demo test check generate test-docker test-timescale bench soak constraints clean
 .DEFAULT_GOAL := help
 
 help:           ## what can be made
@@ -52,8 +52,15 @@ test-docker: .venv/.made        ## the contract suites on the official images (n
 	STOREKEEPER_TEST_DOCKER=postgres $(BIN)/python -m pytest tests/contracts tests/migration
 	STOREKEEPER_TEST_DOCKER=timescale $(BIN)/python -m pytest tests/contracts/timescale tests/migration
 
+test-timescale: .venv/.made     ## the suite of both time-series engines; URL=a superuser's on a scratch TimescaleDB server
+	@test -n "$(URL)" || { echo "say where: make test-timescale URL=postgresql://postgres@localhost:5433/postgres"; exit 2; }
+	@mkdir -p .tests
+	STOREKEEPER_TEST_TIMESCALE_URL=$(URL) $(BIN)/python tests/scratch.py -n $(WORKERS) --dist worksteal \
+		tests/contracts/timescale tests/migration/test_series_engines.py
+
 bench: .venv/.made      ## measures AREA (time-series, …) against what a user would use instead; DATA=FOLDER of real files
 	@test -n "$(AREA)" || { echo "say which: make bench AREA=time-series"; exit 2; }
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(AREA) $(DATA)
 
 soak: .venv/.made       ## the property and fault tests of AREA (time-series, jobs, …) in their long form

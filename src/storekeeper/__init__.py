@@ -16,6 +16,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from storekeeper.analytics.plots import plot as plot
+    from storekeeper.analytics.rolling import (
+        drawdown as drawdown,
+        returns as returns,
+        rolling as rolling,
+        volatility as volatility,
+    )
     from storekeeper.catalog import (
         LOG_LEVELS as LOG_LEVELS,
         NAMING_CONVENTION as NAMING_CONVENTION,
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
         Domain as Domain,
         DomainJob as DomainJob,
         Effect as Effect,
+        Flag as Flag,
         Hypertable as Hypertable,
         JsonModel as JsonModel,
         Keyspace as Keyspace,
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     from storekeeper.clock import Clock as Clock, FixedClock as FixedClock, SystemClock as SystemClock
     from storekeeper.errors import (
         ConflictError as ConflictError,
+        DamagedArchiveError as DamagedArchiveError,
         InputError as InputError,
         NotFoundError as NotFoundError,
         OperationError as OperationError,
@@ -57,6 +66,8 @@ if TYPE_CHECKING:
         connect as connect,
         connect_async as connect_async,
     )
+    from storekeeper.platform.feed import Feed as Feed
+    from storekeeper.platform.feed_async import AsyncFeed as AsyncFeed
     from storekeeper.relay import Delivery as Delivery
     from storekeeper.sealing import (
         AsyncKeyRing as AsyncKeyRing,
@@ -94,6 +105,7 @@ _HOMES = {
     "NAMING_CONVENTION": "catalog",
     "Action": "jobs.job",
     "Aggregate": "catalog",
+    "AsyncFeed": "platform.feed_async",
     "AsyncKeyRing": "sealing",
     "AsyncPlatform": "platform",
     "BackupPolicy": "catalog",
@@ -101,12 +113,15 @@ _HOMES = {
     "Clock": "clock",
     "ConflictError": "errors",
     "Collection": "catalog",
+    "DamagedArchiveError": "errors",
     "Delivery": "relay",
     "DocumentIndex": "catalog",
     "Domain": "catalog",
     "DomainJob": "catalog",
     "Effect": "catalog",
+    "Feed": "platform.feed",
     "FixedClock": "clock",
+    "Flag": "catalog",
     "Hypertable": "catalog",
     "JsonModel": "catalog",
     "InputError": "errors",
@@ -138,6 +153,7 @@ _HOMES = {
     "connect_async": "platform",
     "days": "span",
     "digest": "sealing",
+    "drawdown": "analytics.rolling",
     "hash_password": "sealing",
     "hours": "span",
     "microseconds": "span",
@@ -148,9 +164,13 @@ _HOMES = {
     "password_matches": "sealing",
     "page": "stores.postgres.paging",
     "page_async": "stores.postgres.paging_async",
+    "plot": "analytics.plots",
     "record": "stores.postgres.outbox",
     "record_async": "stores.postgres.outbox_async",
+    "returns": "analytics.rolling",
+    "rolling": "analytics.rolling",
     "seconds": "span",
+    "volatility": "analytics.rolling",
     "weeks": "span",
     "years": "span",
 }

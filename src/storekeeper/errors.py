@@ -8,6 +8,7 @@ StorekeeperError
 │   ├── ColumnError                 a column is missing, unknown, or named twice
 │   ├── ValueFitError               a value does not fit its column (row, column)
 │   ├── AlreadyIngestedError        a file whose content was ingested before
+│   ├── RefusedRowsError            buffered rows that the store refused; the others are in
 │   └── NaiveTimeError              a time without a zone
 ├── StoreError                      a store refused or failed
 │   ├── UnavailableError       (r)  not reachable, going down, or the connection was lost
@@ -25,6 +26,7 @@ StorekeeperError
 │   │   └── NotNullError
 │   ├── PermissionDeniedError       the role may not do that
 │   ├── DiskFullError               the server has no room left
+│   ├── UnwrittenRowsError     (r)  buffered rows that could not be written before the end
 │   └── ForkedError                 a platform used in another process than the one that opened it
 ├── LifecycleError                  the life of a dataset would be broken
 │   ├── NotSupportedError           this engine or server cannot do that
@@ -46,6 +48,9 @@ StorekeeperError
 ├── JobError                        a job cannot run
 │   ├── JobFailedError              the job ran and failed; the run ledger holds the reason
 │   └── AlreadyRunningError    (r)  another scheduler or run holds the lock
+├── ArchiveError                    the cold tier cannot be written or read
+│   ├── DamagedArchiveError         a file is missing, or is not what was written
+│   └── ArchiveFullError            the archive has no room left
 ├── BackupError                     a backup cannot be made or read
 │   ├── CorruptBackupError          a file is missing, or its checksum differs
 │   └── RepositoryFullError         the repository has no room left
@@ -141,6 +146,25 @@ class ValueFitError(InputError):
 
 class AlreadyIngestedError(InputError):
     """A file whose content was ingested before."""
+
+
+class RefusedRowsError(InputError):
+    """Buffered rows were refused by the store; the others are in.
+
+    `refused` holds each of them with its reason.
+    """
+
+    def __init__(
+        self,
+        cause: str = "",
+        *,
+        operation: str = "",
+        target: str = "",
+        hint: str = "",
+        refused: Sequence[tuple[Mapping[str, object], StorekeeperError]] = (),
+    ) -> None:
+        super().__init__(cause, operation=operation, target=target, hint=hint)
+        self.refused = tuple(refused)
 
 
 class NaiveTimeError(InputError):
@@ -244,6 +268,24 @@ class DiskFullError(StoreError):
     """The server has no room left."""
 
 
+class UnwrittenRowsError(StoreError):
+    """Buffered rows could not be written before the end; `rows` holds them."""
+
+    retryable = True
+
+    def __init__(
+        self,
+        cause: str = "",
+        *,
+        operation: str = "",
+        target: str = "",
+        hint: str = "",
+        rows: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        super().__init__(cause, operation=operation, target=target, hint=hint)
+        self.rows = tuple(rows)
+
+
 class ForkedError(StoreError):
     """A platform is bound to the process that opened it."""
 
@@ -330,6 +372,18 @@ class AlreadyRunningError(JobError):
     """Another scheduler or run holds the lock."""
 
     retryable = True
+
+
+class ArchiveError(StorekeeperError):
+    """The archive cannot be written or read."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """A file of the archive is missing, or is not what was written."""
+
+
+class ArchiveFullError(ArchiveError):
+    """The archive has no room left."""
 
 
 class BackupError(StorekeeperError):

@@ -60,6 +60,20 @@ class ClientPool(BaseModel):
     operation: float = Field(30, gt=0, description="seconds for an operation")
 
 
+class S3(BaseModel):
+    """How an S3 is reached. What is absent is taken from the environment, as S3 clients do (AWS_ACCESS_KEY_ID,
+    AWS_ENDPOINT_URL, a machine's role, …)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str | None = Field(None, description="URL of the service, where it is not Amazon's")
+    region: str | None = None
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    allow_http: bool = Field(False, description="whether the endpoint may be http://")
+
+
 class Settings(BaseSettings):
     """Everything that an installation can be told. Field names are the names in storekeeper.toml; STOREKEEPER_ plus the
     upper-cased name is the environment's, two underscores standing for a dot (STOREKEEPER_POOL__SIZE)."""
@@ -134,7 +148,12 @@ class Settings(BaseSettings):
     close_deadline: float = Field(10, gt=0, description="seconds that close() waits for running work")
 
     backups: Path | None = Field(None, description="repository of the backups; DIRECTORY/backups where absent")
-    archive: Path | None = Field(None, description="where archived rows are kept; DIRECTORY/archive where absent")
+    archive: Path | str | None = Field(
+        None,
+        description="where archived rows are kept, a folder or s3://BUCKET/PREFIX; DIRECTORY/archive of a running "
+        "stack where absent",
+    )
+    s3: S3 = S3()
 
     keyring: Path | None = Field(None, description="file of the key ring; DIRECTORY/keyring.sqlite where absent")
     keyring_url: SecretStr | None = Field(
@@ -196,6 +215,15 @@ class Settings(BaseSettings):
             _read(TomlConfigSettingsSource, settings_cls, folder / "storekeeper.toml"),
             _read(PyprojectTomlConfigSettingsSource, settings_cls, folder / "pyproject.toml"),
         )
+
+    @field_validator("archive", mode="before")
+    @classmethod
+    def _is_place(cls, given: object) -> object:
+        if isinstance(given, str) and not given.startswith("s3://"):
+            return Path(given)
+        if isinstance(given, str) and not given.removeprefix("s3://").partition("/")[0]:
+            raise ValueError("names no bucket: s3://BUCKET/PREFIX")
+        return given
 
     @field_validator("previous_master_keys", mode="before")
     @classmethod

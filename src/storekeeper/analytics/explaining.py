@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -21,30 +20,17 @@ from storekeeper.analytics.reading import (
     require_collection,
     statement_of,
 )
-from storekeeper.catalog import Range
 from storekeeper.errors import InputError
-from storekeeper.ledger import series
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.stores.sql.running import inspected
-from storekeeper.timescale.bars import level_for, select_bars
-from storekeeper.timescale.chunks import aligned
-from storekeeper.timescale.levels import Level
+from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.routing import Part
 from storekeeper.timescale.statement import Statement
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from storekeeper.platform import Platform
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the range, what answers it, and why. None is an open end."""
-
-    start: datetime | None
-    end: datetime | None
-    source: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,63 +75,32 @@ def explain(platform: Platform, request: Request) -> Explanation:
         reason = f"its time is {source.time}" if source.time else "it has no time of its own: in order of its key"
     parts = (Part(request.start, request.end, source.name, reason),)
     with pool_of(platform, source).begin(operation="explain", target=source.name) as connection:
-        levels = (source.level,) if isinstance(source, Series) else ()
-        return _explained(platform, connection, source, statement, parts, levels)
+        touchable = (source.level,) if isinstance(source, Series) else ()
+        return _explained(platform, connection, source, statement, parts, touchable)
 
 
 def _bars(platform: Platform, source: Series, request: Request) -> Explanation:
-    """As `Timescale.bars` decides it, in one snapshot."""
-    every, hypertable = request.every, source.level.hypertable
-    assert every is not None, "it was asked for bars"
-    level = level_for(hypertable, every)
-    engine = platform.timescale.engine
-    with platform.timescale.pool.begin(
-        isolation="repeatable read", operation="explain", target=source.name
-    ) as connection:
-        floor, gone = (_watermark(connection, one.name) for one in (Level(hypertable, 0), level))
-        held = [
-            chunk.range
-            for one in dict.fromkeys((Level(hypertable, 0), level))
-            for chunk in inspected(connection, engine.chunks(one))
-        ]
-        if (request.start is None or request.end is None) and not held:
-            raise InputError("it holds no rows", operation="explain", target=source.name, hint="put some in: ingest")
-        start = request.start or max(min(piece.lower for piece in held), gone or min(piece.lower for piece in held))
-        window = Range(every.floor(start), every.ceil(request.end or max(piece.upper for piece in held)))
-        stale: list[Range] = []
-        for finer in level.finer:
-            stale += inspected(connection, engine.pending(finer))
-        if level.depth:
-            stale = list(aligned(stale, level.buckets.every))
-        keys = [one.value for one in comparisons(source, request)] or None
-        statement = select_bars(level, every, window, stale, floor, keys, exact=True)
-        parts = tuple(parts_of(level, str(every), window, stale, floor))
-        touched = tuple(dict.fromkeys((Level(hypertable, 0), level)))
-        return _explained(platform, connection, source, statement, parts, touched)
-
-
-def parts_of(level: Level, every: str, window: Range, stale: Sequence[Range], floor: datetime | None) -> Iterator[Part]:
-    """The window of bars, cut where another table answers: the rollup, or rows where it is behind. Pure."""
-    rows = Level(level.hypertable, 0).name
-    if not level.depth:
-        rollups = ", ".join(rollup.name for rollup in level.hypertable.rollups)
-        why = f"no rollup's buckets fill bars of {every} ({rollups})" if rollups else "it has no rollups"
-        yield Part(window.lower, window.upper, rows, why)
-        return
-    best = f"the coarsest rollup whose buckets of {level.buckets.every} fill bars of {every}"
-    fresh = [
-        Range(max(piece.lower, window.lower, *([floor] if floor else [])), min(piece.upper, window.upper))
-        for piece in sorted(stale)
-        if piece.overlaps(window) and (floor is None or piece.upper > floor)
-    ]
-    at = window.lower
-    for piece in fresh:
-        if at < piece.lower:
-            yield Part(at, piece.lower, level.name, best)
-        yield Part(max(at, piece.lower), piece.upper, rows, f"changed since {level.table_name} was refreshed")
-        at = max(at, piece.upper)
-    if at < window.upper:
-        yield Part(at, window.upper, level.name, best)
+    """As `Timescale.bars` decides it."""
+    assert request.every is not None, "it was asked for bars"
+    hypertable = source.level.hypertable
+    found = platform.timescale.explain(
+        hypertable,
+        [one.value for one in comparisons(source, request)] or None,
+        every=request.every,
+        start=request.start,
+        end=request.end,
+        zone=request.zone,
+        origin=request.origin,
+        exact=True,
+    )
+    if found.window is None:
+        raise InputError("it holds no rows", operation="explain", target=source.name, hint="put some in: ingest")
+    if found.statement is None:
+        return Explanation(source.name, source.kind, found.parts, note="only the archive is read: no server has a plan")
+    read = next(level for level in levels(hypertable) if level.name == found.level)
+    with platform.timescale.pool.begin(operation="explain", target=source.name) as connection:
+        touched = tuple(dict.fromkeys((Level(hypertable, 0), read)))
+        return _explained(platform, connection, source, found.statement, found.parts, touched)
 
 
 def _explained(
@@ -154,13 +109,13 @@ def _explained(
     source: Source,
     statement: Statement,
     parts: tuple[Part, ...],
-    levels: Sequence[Level],
+    touchable: Sequence[Level],
 ) -> Explanation:
     plan = [str(line) for (line,) in connection.execute(_explaining(statement, "TEXT"))]
     (tree,) = connection.execute(_explaining(statement, "JSON")).scalar_one()
     read = set(_relations(tree["Plan"]))
     touched = []
-    for level in levels:
+    for level in touchable:
         chunks = {chunk.name for chunk in inspected(connection, platform.timescale.engine.chunks(level))}
         touched.append(Touched(level.name, len(chunks & read), len(chunks)))
     return Explanation(
@@ -177,11 +132,6 @@ def _relations(node: Mapping[str, Any]) -> Iterator[str]:
         yield str(node["Relation Name"])
     for inner in node.get("Plans", ()):
         yield from _relations(inner)
-
-
-def _watermark(connection: Connection, dataset: str) -> datetime | None:
-    row = connection.execute(series.watermark(dataset)).first()
-    return None if row is None else row.dropped_before
 
 
 def _documents(platform: Platform, source: Documents, request: Request) -> Explanation:

@@ -59,10 +59,19 @@ def target_of(path: Path, format: str | None = None) -> Target:  # noqa: A002  #
     )
 
 
-def export(answer: Answer, target: Target, *, title: str, time: str = "bucket", key: str | None = None) -> int:
+def export(
+    answer: Answer,
+    target: Target,
+    *,
+    title: str,
+    time: str = "bucket",
+    key: str | None = None,
+    zone: str | None = None,
+) -> int:
     """Writes the answer whole, or nothing, and returns how many rows: under another name first, then renamed.
 
-    `title`, `time` and `key` are for pictures: what stands above, and the columns of time and of the key (see `draw`).
+    `title`, `time`, `key` and `zone` are for pictures: what stands above, the columns of time and of the key, and whose
+    clock the axis shows (see `plot`).
     Text and parquet are written while the answer is read; a picture holds it whole. Raises InputFileError or
     DiskFullError where the file cannot be written: a file that was there is as it was. What is no regular file (a pipe,
     /dev/stdout) is written to as it is.
@@ -73,7 +82,7 @@ def export(answer: Answer, target: Target, *, title: str, time: str = "bucket", 
     counted = _Counted(answer)
     try:
         with writable(str(path)):
-            _write(counted.answer, partial, target, {"title": title, "time": time, "key": key})
+            _write(counted.answer, partial, target, {"title": title, "time": time, "key": key, "zone": zone})
             if not in_place:
                 partial.replace(path)
     finally:

@@ -12,8 +12,9 @@ from storekeeper.analytics.datasets import Documents, Relation, Series, Source, 
 from storekeeper.analytics.reading import Request, comparisons, require_collection, utc
 from storekeeper.analytics.statements import select_extent
 from storekeeper.stores.mongo.failures import translated
-from storekeeper.timescale.bars import level_for
 from storekeeper.timescale.levels import Level
+from storekeeper.timescale.routing import fitting
+from storekeeper.timescale.shapes import shape_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -56,12 +57,14 @@ def _extent(ends: tuple[datetime, datetime] | None, gone: datetime | None, *, fi
 
 
 def _levels(source: Source, request: Request) -> tuple[Level, ...]:
-    """What bars may come from: the rows, and the rollup that answers bars of that width."""
+    """What bars may come from: the rows, and the coarsest rollup that may answer bars of that width."""
     if not isinstance(source, Series):
         return ()
-    if request.every is None:
+    if request.calendar is None:
         return (source.level,)
-    return tuple(dict.fromkeys((source.level, level_for(source.level.hypertable, request.every))))
+    hypertable = source.level.hypertable
+    coarsest = fitting(hypertable, request.calendar, shape_of(hypertable))[0]
+    return tuple(dict.fromkeys((source.level, coarsest)))
 
 
 def _ends(

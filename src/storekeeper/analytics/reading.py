@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
@@ -17,7 +17,9 @@ from storekeeper.analytics.statements import Column, select
 from storekeeper.errors import ColumnError, InputError, NotMigratedError
 from storekeeper.span import Span, days
 from storekeeper.stores.mongo.failures import translated
-from storekeeper.timescale.bars import bar_columns, shape_of
+from storekeeper.stores.timescale.gaps import Gaps, check_gaps
+from storekeeper.timescale.calendars import Calendar, calendar_of, zone_of
+from storekeeper.timescale.shapes import bar_columns, shape_of
 from storekeeper.timescale.statement import Statement
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ class Request:
     """What is asked for: rows of [start, end) of a dataset, where all comparisons hold, the newest `limit` of them.
 
     None leaves an end of the range open. `keys` are values of the series' key (its symbol), `every` asks for bars of
-    that width (hypertables alone), `columns` None: all but personal ones; `time_column` is what a range of a table is
-    of. Raises InputError where the range is none.
+    that width (hypertables alone), with `gaps`, `zone` and `origin` as `Timescale.bars` takes them; `columns` None: all
+    but personal ones; `time_column` is what a range of a table is of. Raises InputError where the range is none.
     """
 
     dataset: str
@@ -54,6 +56,9 @@ class Request:
     columns: Sequence[str] | None = None
     limit: int | None = None
     time_column: str | None = None
+    gaps: Gaps = "none"
+    zone: str | None = None
+    origin: datetime | time | None = None
 
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.start >= self.end:
@@ -63,6 +68,23 @@ class Request:
                 target=self.dataset,
                 hint="--from lies before --to",
             )
+        check_gaps(self.gaps, target=self.dataset)
+        zone_of(self.zone, target=self.dataset)
+        if self.every is None and (self.gaps != "none" or self.origin is not None):
+            raise InputError(
+                "gaps and an origin are of bars, and rows were asked for",
+                operation="query",
+                target=self.dataset,
+                hint="add --bars WIDTH",
+            )
+        self.calendar  # noqa: B018  # a zone or an origin that is none is told at once
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """Whose buckets the bars are; None of rows."""
+        if self.every is None:
+            return None
+        return calendar_of(self.every, self.zone, self.origin, target=self.dataset)
 
 
 @dataclass(frozen=True)
@@ -166,10 +188,10 @@ def default_range(newest: datetime | None, request: Request) -> Request:
         return request
     end = newest + timedelta(milliseconds=1)  # MongoDB knows no shorter time
     start = bars_from = days(1).before(end)
-    if request.every is not None:
-        bars_from = request.every.floor(newest)
+    if request.calendar is not None:
+        bars_from = request.calendar.floor(newest)
         for _ in range((request.limit or SHOWN) - 1):
-            bars_from = request.every.before(bars_from)
+            bars_from = request.calendar.before(bars_from)
     return replace(request, start=min(start, bars_from), end=end)
 
 
@@ -236,7 +258,15 @@ def _bars(platform: Platform, source: Series, request: Request) -> Answer:
     names = checked_columns(source, request.columns, tuple(kinds)) if request.columns is not None else tuple(kinds)
     keys = [one.value for one in comparisons(source, request)]
     bars = platform.timescale.bars(
-        hypertable, keys or None, every=request.every, start=request.start, end=request.end, exact=True
+        hypertable,
+        keys or None,
+        every=request.every,
+        start=request.start,
+        end=request.end,
+        gaps=request.gaps,
+        zone=request.zone,
+        origin=request.origin,
+        exact=True,
     )
     cut = request.limit is not None and bars.num_rows > request.limit
     if request.limit is not None:

@@ -1,7 +1,7 @@
 """What may be declared: frozen values that check themselves when made, and do no I/O."""
 
 from storekeeper.catalog.backup import BackupPolicy, StoreName
-from storekeeper.catalog.catalog import Catalog, load_catalog
+from storekeeper.catalog.catalog import Catalog, declaration_digest, load_catalog
 from storekeeper.catalog.documents import Collection, DocumentIndex
 from storekeeper.catalog.domain import Domain
 from storekeeper.catalog.effects import Effect
@@ -11,6 +11,7 @@ from storekeeper.catalog.keys import Keyspace, RateLimit
 from storekeeper.catalog.log_levels import LOG_LEVELS
 from storekeeper.catalog.naming import NAMING_CONVENTION
 from storekeeper.catalog.protection import Protection
+from storekeeper.catalog.quality import Flag
 from storekeeper.catalog.ranges import Range
 from storekeeper.catalog.rollup import Aggregate, Measure, Rollup, ohlcv
 from storekeeper.catalog.tables import Monthly, TableLifecycle, Yearly
@@ -28,6 +29,7 @@ __all__ = [
     "Domain",
     "DomainJob",
     "Effect",
+    "Flag",
     "Hypertable",
     "JsonModel",
     "Keyspace",
@@ -42,6 +44,7 @@ __all__ = [
     "TableLifecycle",
     "TypedJson",
     "Yearly",
+    "declaration_digest",
     "load_catalog",
     "ohlcv",
     "plain_type",

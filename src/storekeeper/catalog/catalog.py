@@ -68,6 +68,16 @@ class Catalog:
                     raise DeclarationError(
                         f"is in schema {table.schema}, not {domain.name}", operation="declare", target=table.name
                     )
+            for personal in domain.protections:
+                if (personal.owners or personal.hidden) and any(
+                    hypertable.archive and hypertable.table is personal.table for hypertable in domain.hypertables
+                ):
+                    raise DeclarationError(
+                        "rows that belong to somebody, or that not every role may see, cannot be archived",
+                        operation="declare",
+                        target=personal.name,
+                        hint="row-level security, grants and erasure end at the store; leave archive=True out",
+                    )
             if nobodys := unprotected(domain.tables, domain.protections):
                 raise DeclarationError(
                     f"lead to a user by foreign keys, and nothing says whose their rows are: {', '.join(nobodys)}",
@@ -142,8 +152,13 @@ class Catalog:
 
     def digest(self) -> str:
         """A sha256 over everything that is declared; equal declarations have equal digests in every process."""
-        text = json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return declaration_digest(self)
+
+
+def declaration_digest(declared: object) -> str:
+    """A sha256 over one declaration, as Catalog.digest is over all."""
+    text = json.dumps(_plain(declared), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_catalog(path: str) -> Catalog:
@@ -176,6 +191,9 @@ def _plain(value: Any) -> Any:
             *(CreateIndex(index) for index in sorted(value.indexes, key=lambda i: str(i.name))),
         ]
         return [" ".join(str(part.compile(dialect=dialect)).split()) for part in parts]
+    if isinstance(value, sa.ColumnElement):
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+        return str(value.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     if isinstance(value, type) and issubclass(value, BaseModel):
         return value.model_json_schema(mode="serialization")
     if is_dataclass(value):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from storekeeper.catalog.quality import Flag
 from storekeeper.catalog.rollup import Aggregate, Rollup
 from storekeeper.errors import DeclarationError
 from storekeeper.span import Span
@@ -18,7 +19,8 @@ class Hypertable:
 
     `natural_key` is what an upsert goes by; it is a unique index of the table. Without one, rows are only appended.
     `late_rows` says what happens to rows older than what retention has dropped: refused, or kept raw, outside the
-    rollups.
+    rollups. With `archive`, rows go to the cold tier (Parquet) before their chunk is dropped, and are read from there
+    as long as it is declared; see docs/cold.md. `flags` mark rows that are taken, and doubtful.
     """
 
     table: sa.Table
@@ -31,6 +33,8 @@ class Hypertable:
     drop_after: Span | None = None
     late_rows: Literal["refuse", "keep"] = "refuse"
     rollups: tuple[Rollup, ...] = ()
+    archive: bool = False
+    flags: tuple[Flag, ...] = ()
 
     def __post_init__(self) -> None:
         columns = set(self.table.columns.keys())
@@ -50,7 +54,16 @@ class Hypertable:
             raise DeclarationError(f"{self.time} must carry a time zone", operation="declare", target=self.name)
         if self.drop_after and self.compress_after and _shorter(self.drop_after, self.compress_after):
             raise DeclarationError("dropped before it is compressed", operation="declare", target=self.name)
+        self._check_flags(columns)
         self._check_rollups(columns)
+
+    def _check_flags(self, columns: set[str]) -> None:
+        names = [flag.name for flag in self.flags]
+        if len(set(names)) < len(names):
+            raise DeclarationError("two flags have one name", operation="declare", target=self.name)
+        unknown = {name for flag in self.flags for name in flag.columns} - columns
+        if unknown:
+            raise DeclarationError(f"no column {', '.join(sorted(unknown))}", operation="declare", target=self.name)
 
     def _check_rollups(self, columns: set[str]) -> None:
         source, finer, kept = columns, None, self.drop_after

@@ -8,7 +8,22 @@ import typer
 from typer.core import TyperGroup
 
 from storekeeper import __version__
-from storekeeper.cli import audit, backup, demo, doctor, ingest, jobs, keys, migrate, outbox, query, seed, stack, status
+from storekeeper.cli import (
+    archive,
+    audit,
+    backup,
+    demo,
+    doctor,
+    ingest,
+    jobs,
+    keys,
+    migrate,
+    outbox,
+    query,
+    seed,
+    stack,
+    status,
+)
 
 EPILOG = (
     "Exit codes: 0 done, 2 wrong input or settings, 3 a store failed, 4 the life of a dataset forbids it,"
@@ -29,6 +44,7 @@ ORDER = (
     "jobs",
     "run",
     "outbox",
+    "archive",
     "backup",
     "keys",
     "audit",
@@ -65,6 +81,7 @@ app.command("query", short_help="Bars, rows or documents: on the terminal, or in
 app.add_typer(jobs.app, name="jobs", short_help="List and run jobs; what ran, and how it ended.")
 app.command("run", short_help="The scheduler, in the foreground.")(jobs.serve)
 app.add_typer(outbox.app, name="outbox", short_help="What is on its way to the other stores.")
+app.add_typer(archive.app, name="archive", short_help="What retention moved to the cold tier.")
 app.add_typer(backup.app, name="backup", short_help="Make, list and check backups.")
 app.add_typer(keys.app, name="keys", short_help="The keys that personal data is sealed with.")
 app.add_typer(audit.app, name="audit", short_help="What must be answered for, and whether it is whole.")

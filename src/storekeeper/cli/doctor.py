@@ -11,6 +11,7 @@ from storekeeper.cli.output import console, counted, emit_json
 from storekeeper.errors import SettingsError, StorekeeperError
 
 if TYPE_CHECKING:
+    from storekeeper.catalog import Catalog
     from storekeeper.platform.checkup import Finding, Login
     from storekeeper.platform.locating import Role, StoreName
     from storekeeper.settings import Settings
@@ -38,9 +39,10 @@ def doctor(directory: Directory = None, catalog: CatalogPath = None, as_json: Js
 
         # settings that are wrong end it here, all of them named at once
         settings = Settings.load(directory=directory, catalog=catalog)
-        load_catalog(settings.catalog).only(settings.domains)
+        declared = load_catalog(settings.catalog).only(settings.domains)
         found = [finding for store in ("postgres", "timescale") for finding in _of_sql(settings, store)]
         found += [finding for store in ("mongo", "redis") for finding in _of_other(settings, store)]
+        found += _of_archive(settings, declared)
         failing = any(finding.severity == "error" for finding in found)
         if as_json:
             emit_json({"well": not failing, "findings": [asdict(finding) for finding in found]})
@@ -54,6 +56,26 @@ def doctor(directory: Directory = None, catalog: CatalogPath = None, as_json: Js
             console().print(counted(len(found), "finding") if found else "nothing is wrong")
     if failing:
         raise SystemExit(FAILING)
+
+
+def _of_archive(settings: Settings, declared: Catalog) -> tuple[Finding, ...]:
+    """Whether what is to be archived before it is dropped has a place that can be written."""
+    from storekeeper.platform.archive import cold_tier
+    from storekeeper.platform.checkup import Finding
+
+    names = [hypertable.name for hypertable in declared.hypertables if hypertable.archive]
+    if not names:
+        return ()
+    kept = f"{', '.join(names)}: retention drops nothing of it meanwhile"
+    try:
+        tier = cold_tier(settings)
+        if tier is None:
+            hint = "set `archive` to a directory or s3://BUCKET/PREFIX"
+            return (Finding("error", "archive", f"has no place, and is declared of {kept}", hint),)
+        tier.check()
+    except StorekeeperError as error:
+        return (Finding("error", "archive", f"{error.cause} ({error.target}), and is declared of {kept}", error.hint),)
+    return ()
 
 
 def _of_sql(settings: Settings, store: StoreName) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storekeeper.errors import (
+    ArchiveError,
     AuditError,
     BackupError,
     ConstraintError,
@@ -33,6 +34,7 @@ EXIT_CODES: tuple[tuple[type[StorekeeperError], int], ...] = (
     (OperationError, 2),  # what a domain's rules forbid
     (ConstraintError, 2),  # rows that break a rule of the schema
     (StoreError, 3),
+    (ArchiveError, 3),
     (LifecycleError, 4),
     (MigrationError, 5),
     (JobError, 6),

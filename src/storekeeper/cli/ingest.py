@@ -259,6 +259,7 @@ def _said(done: Ingested) -> None:
     if done.continued:
         parts.append(f"{counted(done.continued, 'line')} continued the one above")
     parts += [f"{counted(count, 'value')} of {column} rounded" for column, count in done.rounded.items() if count]
+    parts += [f"{counted(count, 'row')} flagged {name}" for name, count in done.flagged.items()]
     shown.print(f"{names} → {done.dataset}: {'; '.join(parts)}", soft_wrap=True)
     for file in done.files:
         _said_of_rejects(file)
@@ -300,6 +301,7 @@ def _as_json(done: Ingested) -> dict[str, object]:
         "expiring": done.expiring,
         "continued": done.continued,
         "rounded": dict(done.rounded),
+        "flagged": dict(done.flagged),
         "seconds": round(done.seconds, 3),
         "dry_run": done.dry_run,
         "files": [

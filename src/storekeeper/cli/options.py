@@ -77,6 +77,24 @@ def moment(option: str, text: str | None) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
+def clock_or_moment(option: str, text: str | None) -> datetime | time | None:
+    """A time of day, 09:30, or a moment as `moment` reads it. Raises InputError, which names the option."""
+    if text is None or "-" in text:
+        return moment(option, text)
+    try:
+        clock = time.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is neither a time of day nor a moment",
+            operation="read",
+            target=option,
+            hint="write 09:30, or 2022-08-23T02:00Z",
+        ) from error
+    if clock.tzinfo is not None:
+        raise InputError(f"{text!r} is of --zone", operation="read", target=option, hint=f"write {clock:%H:%M}")
+    return clock
+
+
 def span(option: str, text: str) -> Span:
     """A length of time as it is written on a command line. Raises InputError, which names the option."""
     from storekeeper.span import parse_span

@@ -15,7 +15,7 @@ import typer
 
 from storekeeper.cli.failing import reported
 from storekeeper.cli.grid import grid
-from storekeeper.cli.options import CatalogPath, Directory, Json, before, moment, span
+from storekeeper.cli.options import CatalogPath, Directory, Json, before, clock_or_moment, moment, span
 from storekeeper.cli.output import console, counted, emit_json, table, text
 from storekeeper.errors import InputError
 
@@ -55,6 +55,22 @@ def query(
         str | None, typer.Option("--last", help="Instead of --from: this long before --to (or now), such as 7d.")
     ] = None,
     bars: Annotated[str | None, typer.Option("--bars", help="Bars of this width, such as 5m, 1h, 1d.")] = None,
+    gaps: Annotated[
+        Literal["none", "null", "last", "linear"],
+        typer.Option(help="Bars of buckets without a row: left out, empty, the last close, or on the line between."),
+    ] = "none",
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            "--zone",
+            help="Whose days bars are of, and what a table or a picture shows times in: Europe/London. Files: UTC.",
+            show_default="UTC",
+        ),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--origin", help="Where bars are counted from: 09:30 (of each day, in --zone), or a moment."),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option("--columns", help="Columns, with commas between them.", show_default="all but secrets")
     ] = None,
@@ -108,6 +124,9 @@ def query(
             columns=tuple(name.strip() for name in columns.split(",")) if columns else None,
             limit=limit or (SHOWN if sink.whole else None),
             time_column=time_column,
+            gaps=gaps,
+            zone=zone,
+            origin=clock_or_moment("--origin", origin),
         )
         if last is not None:
             span("--last", last)
@@ -156,7 +175,7 @@ class _Sink:
                         target=request.dataset,
                         hint="write it to .csv, .ndjson or .parquet",
                     )
-                rows = export(answer, self.target, title=title, time=time or "", key=source.key)
+                rows = export(answer, self.target, title=title, time=time or "", key=source.key, zone=request.zone)
                 where_to = f" → {self.target.path}"
                 if self.as_json:
                     emit_json({"file": str(self.target.path), "rows": rows, "from": request.start, "to": request.end})
@@ -168,7 +187,8 @@ class _Sink:
                 if self.as_json:
                     _emit_rows(answer.columns, held)
                 elif rows:
-                    notes += print_grid([column.name for column in answer.columns], held)
+                    notes += print_grid([column.name for column in answer.columns], _in_zone(held, request.zone))
+                    notes += [f"times in {request.zone}"] if request.zone else []
         if not rows:
             notes = [_where_it_lies(platform, source, request)]
         told = "; ".join(note for note in notes if note)
@@ -249,6 +269,19 @@ def print_grid(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list
     for line in made.rows:
         shown.print(line, soft_wrap=True)
     return list(made.notes)
+
+
+def _in_zone(rows: Sequence[Sequence[object]], zone: str | None) -> Sequence[Sequence[object]]:
+    """Rows whose moments are shown on the clock of a zone."""
+    from zoneinfo import ZoneInfo
+
+    if zone is None:
+        return rows
+    known = ZoneInfo(zone)
+    return [
+        tuple(v.astimezone(known) if isinstance(v, datetime) and v.tzinfo is not None else v for v in row)
+        for row in rows
+    ]
 
 
 def _pipe(answer: Any, lines: str) -> int:

@@ -69,6 +69,7 @@ def _found(platform: Platform) -> dict[str, Any]:
     left = migrations.plan(platform)
     found: dict[str, Any] = {
         "engine": platform.timescale.engine.label,
+        "engine_note": platform.timescale.engine.note,
         "columnstore": platform.timescale.engine.columnstore,
         "pending": [str(step) for step in left.todo],
         "drift": [str(step) for step in (*left.reported, *(() if left.todo else migrations.drift(platform)))],
@@ -130,6 +131,8 @@ def _show(found: dict[str, Any]) -> None:
         return
     compression = "compresses chunks" if found["columnstore"] else "columnstore: not supported"
     console().print(f"time-series engine: {found['engine']} ({compression})")
+    if found["engine_note"]:
+        console().print(found["engine_note"], style="dim")
     for what in ("pending", "drift"):
         for step in found[what]:
             console().print(what, style="yellow", end=" ")
@@ -138,7 +141,15 @@ def _show(found: dict[str, Any]) -> None:
         console().print("run `storekeeper migrate`: it does what is pending")
         return
     series = [
-        (d["dataset"], d["chunks"], grouped(d["rows"]), size(d["bytes"]), d["oldest"], d["newest"], d["watermark"])
+        (
+            d["dataset"],
+            f"{d['chunks']} ({d['compressed']} compressed)" if d["compressed"] else d["chunks"],
+            grouped(d["rows"]),
+            size(d["bytes"]),
+            d["oldest"],
+            d["newest"],
+            d["watermark"],
+        )
         for d in found["datasets"]
     ]
     columns = ("dataset", "chunks", "rows (about)", "size", "from", "to", "dropped before")

@@ -44,9 +44,9 @@ class Ingested:
 
     `rows` counts all that the files had: `inserted` + `updated` + `skipped` + `superseded` + `rejected`. Skipped are
     those whose key was there already and that changed nothing; superseded those of which the file has a newer version.
-    `rounded` counts values by column, where rounding was allowed, of all rows that fitted their columns; `expiring` the
-    documents that are older than their collection keeps them, `continued` the lines of a log that continue the message
-    above them.
+    `rounded` counts values by column, where rounding was allowed, of all rows that fitted their columns; `flagged` such
+    rows by the declared flag that marks them; `expiring` the documents that are older than their collection keeps them,
+    `continued` the lines of a log that continue the message above them.
     """
 
     dataset: str
@@ -60,6 +60,7 @@ class Ingested:
     expiring: int = 0
     continued: int = 0
     rounded: Mapping[str, int] = field(default_factory=dict)
+    flagged: Mapping[str, int] = field(default_factory=dict)
     files: tuple[FileResult, ...] = ()
     dry_run: bool = False
 

@@ -1,4 +1,5 @@
-"""Compresses the chunks that are old enough, where the engine can; where it cannot, says so and leaves them."""
+"""Compresses the chunks that are old enough, and those again that rows came to since; where the engine cannot, says so
+and leaves them."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ def run(platform: Platform, *, as_of: datetime, dry_run: bool) -> Steps:
             yield Skipped("compress", hypertable.name, f"{len(due)} chunks are due, but {error.cause}")
             return
         for chunk in compressed:
-            yield Action("compress", f"{hypertable.schema}.{chunk.name}", period([chunk.range]), bytes=chunk.bytes)
+            verb = "recompress" if chunk.compressed else "compress"
+            yield Action(verb, chunk.label, period([chunk.range]), bytes=chunk.bytes)
 
     return each(platform.catalog.hypertables, compress)

@@ -1,6 +1,7 @@
 """Drops what is old enough: partitions of relational tables, and chunks of series once every rollup holds them.
 
-The order of a series, refresh → verify → raise the watermark → detach → drop, is kept by the store, level by level.
+The order of a series, refresh → verify → raise the watermark → archive → detach → drop, is kept by the store, level by
+level.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from storekeeper.jobs.foreseen import LevelState, foresee, period
 from storekeeper.jobs.job import Action, Steps
 from storekeeper.jobs.old_partitions import dropped
 from storekeeper.jobs.rollups import refreshed, states_of
-from storekeeper.stores.timescale.values import Dropped
+from storekeeper.stores.timescale.values import Archived, Dropped
 from storekeeper.timescale.chunks import Chunk
 from storekeeper.timescale.levels import Level, levels
 from storekeeper.timescale.lifecycle import due_for_drop, new_watermark
@@ -89,8 +90,19 @@ def _told(series: Sequence[Level], gone: Iterable[Dropped], marks: dict[str, dat
             for coarser in level.coarser:
                 yield Action("verify", coarser.name, f"holds {one.dataset} before {until}")
             yield Action("raise watermark", one.dataset, f"to {until}")
+        archived = {kept.chunk: kept for kept in one.archived}
         for chunk in one.chunks:
-            yield _drop(level, chunk, "drop chunk")
+            if chunk in archived:
+                yield _archive(archived[chunk], foreseen=one.dry_run)
+            yield _drop(chunk, "drop chunk")
+
+
+def _archive(kept: Archived, *, foreseen: bool) -> Action:
+    if foreseen:
+        detail = f"{period([kept.chunk.range])} to {kept.place}"
+        return Action("archive", kept.chunk.label, detail, rows=kept.rows or None)
+    detail = f"{period([kept.chunk.range])} in {kept.files} file{'s' if kept.files != 1 else ''} of {kept.place}"
+    return Action("archive", kept.chunk.label, detail, rows=kept.rows, bytes=kept.bytes)
 
 
 def _gone(platform: Platform, hypertable: Hypertable, before: dict[str, list[Chunk]], failure: BaseException) -> Steps:
@@ -100,19 +112,18 @@ def _gone(platform: Platform, hypertable: Hypertable, before: dict[str, list[Chu
     except StorekeeperError as error:
         failure.add_note(f"nor could be asked what was dropped before: {error}")
         return
+    verb = "detach chunk" if platform.timescale.engine.detaches else "drop chunk"
     for level in levels(hypertable):
         left = {chunk.name for chunk in after[level.name]}
         for chunk in before[level.name]:
             if chunk.name not in left:
-                yield _drop(level, chunk, "detach chunk")
+                yield _drop(chunk, verb)
 
 
 def _chunks(platform: Platform, hypertable: Hypertable) -> dict[str, list[Chunk]]:
     return {level.name: platform.timescale.chunks(level.name) for level in levels(hypertable)}
 
 
-def _drop(level: Level, chunk: Chunk, verb: str) -> Action:
+def _drop(chunk: Chunk, verb: str) -> Action:
     """A chunk that was never analysed has no estimate of its rows."""
-    return Action(
-        verb, f"{level.schema}.{chunk.name}", period([chunk.range]), rows=chunk.rows or None, bytes=chunk.bytes or None
-    )
+    return Action(verb, chunk.label, period([chunk.range]), rows=chunk.rows or None, bytes=chunk.bytes or None)

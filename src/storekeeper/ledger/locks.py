@@ -29,6 +29,11 @@ class Lock:
         function = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
         return sa.select(function(sa.cast(self.namespace, sa.Integer), sa.cast(self.key, sa.Integer)))
 
+    def in_session(self, *, shared: bool = False) -> sa.Select[Any]:
+        """Waits for the lock (no longer than lock_timeout) and holds it until the session ends or lets go of it."""
+        function = sa.func.pg_advisory_lock_shared if shared else sa.func.pg_advisory_lock
+        return sa.select(function(sa.cast(self.namespace, sa.Integer), sa.cast(self.key, sa.Integer)))
+
 
 def lock_key(purpose: str, name: str = "") -> int:
     """A number of four bytes, with sign, that stands for a purpose and the name of what is locked.
@@ -71,6 +76,11 @@ def partitions_lock(table: str) -> Lock:
 def refresh_lock(dataset: str) -> Lock:
     """Held while a window of a rollup is made anew: one refresh at a time."""
     return _lock("refresh", dataset)
+
+
+def archive_lock(dataset: str) -> Lock:
+    """Held while chunks of a dataset are archived: one at a time."""
+    return _lock("archive", dataset)
 
 
 def series_lock(dataset: str) -> Lock:

@@ -34,6 +34,10 @@ RIGHTS: Final[Mapping[str, Rights]] = {
     "watermarks": Rights(app=READ, analyst=READ, jobs=("SELECT", "UPDATE")),
     "invalidations": Rights(app=READ, analyst=READ, jobs=WRITE),
     "engines": Rights(app=READ, analyst=READ),
+    # whoever reads rows is told which of them lie in the cold tier
+    "archives": Rights(app=READ, analyst=READ, jobs=WRITE),
+    "archived_parts": Rights(app=READ, analyst=READ, jobs=WRITE),
+    "archived_files": Rights(app=READ, analyst=READ, jobs=WRITE),
     # a service records what others shall see, and neither reads nor takes back what it recorded
     "outbox": Rights(app=("INSERT",), jobs=WRITE, given=("effect", "key", "payload")),
     "audit_log": Rights(app=("INSERT",), jobs=APPEND, given=("action", "subject", "subject_id", "detail")),

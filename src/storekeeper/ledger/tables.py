@@ -161,6 +161,62 @@ watermarks = sa.Table(
     sa.CheckConstraint("late_rows IN ('refuse', 'keep')", name="check_late_rows"),
 )
 
+#: One row a dataset that was ever archived: the cold tier holds every row that was dropped from `complete_from` on
+#: (null: all of them).
+archives = sa.Table(
+    "archives",
+    TIMESCALE,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("complete_from", _TIME),
+    sa.Column("began_at", _TIME, nullable=False, server_default=_NOW),
+)
+
+#: One row a chunk that was archived, or is being ('writing': its files do not count, and go when they are found).
+#: `dropped_at` is set by the transaction that drops the chunk, `content` is what the server says of its rows.
+archived_parts = sa.Table(
+    "archived_parts",
+    TIMESCALE,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("chunk", sa.Text, nullable=False),
+    sa.Column("lower", _TIME, nullable=False),
+    sa.Column("upper", _TIME, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="writing"),
+    sa.Column("location", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("bytes", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    sa.Column("content", sa.Text),
+    sa.Column("manifest", sa.CHAR(64)),  # sha256, hexadecimal
+    sa.Column("began_at", _TIME, nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.Column("archived_at", _TIME),
+    sa.Column("dropped_at", _TIME),
+    sa.CheckConstraint("state IN ('writing', 'kept', 'replaced')", name="check_state"),
+    sa.CheckConstraint("(state = 'writing') = (archived_at IS NULL)", name="check_archived"),
+)
+sa.Index("idx_archived_parts_dataset_lower", archived_parts.c.dataset, archived_parts.c.lower)
+# of a chunk that is there, one set of files counts
+sa.Index(
+    "idx_archived_parts_chunk",
+    archived_parts.c.dataset,
+    archived_parts.c.chunk,
+    unique=True,
+    postgresql_where=sa.text("state = 'kept' AND dropped_at IS NULL"),
+)
+
+#: The files of a part. `path` is below the archive's place; `earliest` and `latest` are times of rows.
+archived_files = sa.Table(
+    "archived_files",
+    TIMESCALE,
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, sa.ForeignKey(archived_parts.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.CHAR(64), nullable=False),
+    sa.Column("earliest", _TIME, nullable=False),
+    sa.Column("latest", _TIME, nullable=False),
+)
+sa.Index("idx_archived_files_part", archived_files.c.part)
+
 #: One row a back-fill of a revision. `at` is the primary key of the last row that it has dealt with, as text (null:
 #: none yet); `rows_seen` and `rows_changed` go up to there, `rows_about` is the server's estimate at the start.
 backfills = sa.Table(

@@ -18,6 +18,8 @@ from storekeeper.migrations.engines import engine_of, record_engine
 from storekeeper.migrations.environment import downgrade, is_online, recorded_revisions, upgrade
 from storekeeper.migrations.history import PLATFORM, History, SqlStore
 from storekeeper.migrations.lifecycles import (
+    adjustment_step,
+    adjustments_on,
     chunk_steps,
     chunks_on,
     late_rows_on,
@@ -34,6 +36,10 @@ from storekeeper.migrations.steps import Applied, Plan, Step
 from storekeeper.migrations.targets import newest_of
 from storekeeper.platform import Platform
 from storekeeper.stores.sql.failures import translated
+from storekeeper.stores.sql.patience import patiently
+from storekeeper.stores.sql.running import executed
+from storekeeper.timescale.adjusting import Adjustment
+from storekeeper.timescale.levels import Level
 
 #: In this order, up and back.
 SQL_STORES: tuple[SqlStore, ...] = ("postgres", "timescale")
@@ -110,6 +116,9 @@ def apply(platform: Platform, planned: Plan | None = None, *, tell: Tell | None 
                     tell(item.step)
                 item.do()
                 done.append(item.step)
+        if any(step.store == "timescale" and step.action == "upgrade" for step in done) and to is None:
+            # revisions are frozen: what they made may live otherwise by now
+            done += list(_settled(platform, stores[1], tell or _nobody))
     return Applied(tuple(done))
 
 
@@ -291,6 +300,32 @@ def _lifecycles(platform: Platform, timescale: _Sql) -> Iterator[_Todo]:
         yield _Todo(step, partial(set_late, step.target))
     for step in chunk_steps(platform.catalog.hypertables, chunks):
         yield _Todo(step, partial(record_chunk, step.target))
+    engine = engine_of(timescale.connection, timescale.forced).engine
+    found = adjustments_on(timescale.connection, engine, platform.catalog.hypertables)
+    timescale.connection.rollback()
+    for level, adjustment in found:
+        run = partial(_adjust, timescale.connection, level, adjustment)
+        yield _Todo(adjustment_step(level, adjustment), run if adjustment.statements else None)
+
+
+def _settled(platform: Platform, timescale: _Sql, tell: Tell) -> Iterator[Step]:
+    """Sets the life of what was just made, and says what it set."""
+    for item in _lifecycles(platform, timescale):
+        if item.do is not None:
+            tell(item.step)
+            item.do()
+            yield item.step
+
+
+def _adjust(connection: sa.Connection, level: Level, adjustment: Adjustment) -> None:
+    """In one transaction, again where its locks were not to be had."""
+
+    def attempt() -> None:
+        connection.rollback()
+        with translated(adjustment.action, level.name), connection.begin():
+            executed(connection, adjustment.statements)
+
+    patiently(attempt)
 
 
 def _protection(platform: Platform, sql: _Sql, prune: bool) -> Iterator[_Todo]:

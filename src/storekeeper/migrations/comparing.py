@@ -17,9 +17,11 @@ from alembic.runtime.migration import MigrationContext
 from storekeeper.catalog import Catalog, MaterializedView
 from storekeeper.ledger import tables as ledger
 from storekeeper.migrations.connection import connected
+from storekeeper.migrations.engines import engine_of
 from storekeeper.migrations.environment import version_table
 from storekeeper.migrations.history import SqlStore
 from storekeeper.migrations.protection import Protecting
+from storekeeper.migrations.series import series_differences
 from storekeeper.platform import Platform
 from storekeeper.timescale.quoting import column_type, qualified, quoted
 
@@ -41,6 +43,10 @@ def drift(platform: Platform) -> tuple[str, ...]:
             found += [f"{store}: {line}" for line in differences(connection, store, platform.catalog)]
             if store == "postgres":
                 found += [f"{store}: {line}" for line in beside_alembic(connection, platform.catalog)]
+            else:
+                engine = engine_of(connection, platform.settings.engine).engine
+                differing_series = series_differences(connection, engine, platform.catalog.hypertables)
+                found += [f"{store}: {line}" for line in differing_series]
             differing = Protecting(platform, store, connection, prune=False).differing()
             found += [f"{store}: protect {change.target}: {change.what}" for change in differing]
     return tuple(found)

@@ -23,8 +23,15 @@ from storekeeper.timescale.quoting import qualified, quoted
 #: Relations dropped in one transaction: each holds locks on itself, its indexes and its partitions.
 _AT_ONCE = 20
 
+#: A view over what TimescaleDB keeps in a table of its own is a continuous aggregate, and is called a materialized one.
 _RELATIONS = """
-SELECT relname, relkind FROM pg_catalog.pg_class
+SELECT relname, CASE WHEN relkind = 'v' AND EXISTS (
+    SELECT FROM pg_catalog.pg_rewrite AS rule
+    JOIN pg_catalog.pg_depend AS link ON link.classid = 'pg_catalog.pg_rewrite'::regclass AND link.objid = rule.oid
+    JOIN pg_catalog.pg_class AS held ON link.refclassid = 'pg_catalog.pg_class'::regclass AND held.oid = link.refobjid
+    WHERE rule.ev_class = pg_class.oid AND held.relnamespace = to_regnamespace('_timescaledb_internal')
+) THEN 'm' ELSE relkind END
+FROM pg_catalog.pg_class
 WHERE relnamespace = to_regnamespace(:schema) AND relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY relkind IN ('r', 'p'), relispartition DESC, relname
 """

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
-from storekeeper.errors import DriftError
 from storekeeper.ledger.tables import engines
-from storekeeper.timescale.engine import Engine, choose_engine
+from storekeeper.stores.sql.running import inspected
+from storekeeper.timescale import choosing
+from storekeeper.timescale.choosing import Choice, probe
+from storekeeper.timescale.engine import Engine
 
-_EXTENSION = "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An engine, and whether the store has it on record."""
-
-    engine: Engine
-    recorded: bool
+__all__ = ["Choice", "engine_of", "record_engine"]
 
 
 def engine_of(connection: sa.Connection, forced: str | None) -> Choice:
     """The engine on record, else the one that the server is good for, or that is forced.
 
-    Raises DriftError where the record and the server, or the setting, disagree; NotSupportedError where this version
-    has no such engine.
+    Raises DriftError where the record and the server, or the setting, disagree; NotSupportedError where hypertables
+    are forced on a server that has none.
     """
-    extension = connection.scalar(
-        sa.text("SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'")
-    )
-    recorded = _recorded(connection)
-    if recorded is None:
-        return Choice(choose_engine(extension, forced), recorded=False)
-    if forced is not None and forced != recorded:
-        raise DriftError(
-            f"is set to {forced}, and this store was made with {recorded}",
-            operation="choose engine",
-            target="timescale",
-            hint=f'set `engine = "{recorded}"`, or leave it out; to change engines, load the data into a new store',
-        )
-    if recorded == "hypertables" and extension is None:
-        raise DriftError(
-            "the store was made with hypertables, and the server has no timescaledb extension",
-            operation="choose engine",
-            target="timescale",
-            hint="check the URL; a restored database needs the extension that it was made with",
-        )
-    return Choice(choose_engine(extension, recorded), recorded=True)
+    return choosing.engine_of(inspected(connection, probe()), _recorded(connection), forced)
 
 
 def record_engine(connection: sa.Connection, engine: Engine) -> None:

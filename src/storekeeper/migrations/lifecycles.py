@@ -9,7 +9,10 @@ import sqlalchemy as sa
 from storekeeper.catalog import Hypertable
 from storekeeper.ledger.tables import watermarks
 from storekeeper.migrations.steps import Step
-from storekeeper.timescale.levels import levels
+from storekeeper.stores.sql.running import inspected
+from storekeeper.timescale.adjusting import Adjustment
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level, levels
 
 
 def late_rows_on(connection: sa.Connection) -> dict[str, str]:
@@ -60,3 +63,22 @@ def set_chunk(dataset: str, hypertables: Iterable[Hypertable]) -> sa.Update:
     """Puts on record how long a chunk of a series or rollup is."""
     length = next(level.chunk.sql for one in hypertables for level in levels(one) if level.name == dataset)
     return sa.update(watermarks).where(watermarks.c.dataset == dataset).values(chunk=length)
+
+
+def adjustments_on(
+    connection: sa.Connection, engine: Engine, hypertables: Iterable[Hypertable]
+) -> list[tuple[Level, Adjustment]]:
+    """What the server has set otherwise than declared, of the series and rollups that it has."""
+    return [
+        (level, adjustment)
+        for hypertable in hypertables
+        for level in levels(hypertable)
+        for adjustment in inspected(connection, engine.adjustments(level))
+    ]
+
+
+def adjustment_step(level: Level, adjustment: Adjustment) -> Step:
+    """What is set; what cannot be is reported."""
+    if not adjustment.statements:
+        return Step("timescale", "report", level.name, f"{adjustment.action}: {adjustment.detail}")
+    return Step("timescale", adjustment.action, level.name, adjustment.detail)

@@ -14,7 +14,7 @@ from alembic.script import Script, ScriptDirectory
 from storekeeper.errors import MigrationError
 from storekeeper.migrations.environment import is_online
 from storekeeper.migrations.history import History
-from storekeeper.timescale.engine import choose_engine
+from storekeeper.timescale.choosing import Found, choose_engine
 
 
 class _Statements:
@@ -57,7 +57,7 @@ def _rendered(history: History, script: Script, run: Callable[[], None], extensi
         "store": history.store,
         "revision": script.revision,
         "online": is_online(script),
-        "engine": choose_engine(extension, None),
+        "engine": choose_engine(Found(extension), None),
     }
     with _environment(history.scripts, attributes), Operations.context(_context(written)):
         try:

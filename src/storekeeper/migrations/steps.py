@@ -18,6 +18,8 @@ Action = Literal[
     "make partitions",
     "set late rows",
     "set chunk",
+    "set columnstore",
+    "set capture",
     "protect",
     "create collection",
     "set validator",

@@ -5,4 +5,15 @@ from storekeeper.platform.locating import ROLES, STORES, Role, StoreName
 from storekeeper.platform.platform import Platform
 from storekeeper.platform.platform_async import AsyncPlatform
 
-__all__ = ["ROLES", "STORES", "AsyncPlatform", "Platform", "Role", "StoreName", "connect", "connect_async"]
+__all__ = [
+    "ROLES",
+    "STORES",
+    "AsyncFeed",
+    "AsyncPlatform",
+    "Feed",
+    "Platform",
+    "Role",
+    "StoreName",
+    "connect",
+    "connect_async",
+]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import ForkedError, StoreError
+from storekeeper.platform.archive import cold_tier
 from storekeeper.platform.locating import STORES, Role, StoreName, direct_url, locate, login, owner_elsewhere
 from storekeeper.settings import Settings
 from storekeeper.stores.health import Health
@@ -21,8 +22,8 @@ from storekeeper.stores.postgres.postgres import Postgres
 from storekeeper.stores.redis.redis import Redis
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.urls import pool_parameters, same_pool
+from storekeeper.stores.timescale.engine_for import engine_for
 from storekeeper.stores.timescale.timescale import Timescale
-from storekeeper.timescale.engine import choose_engine
 
 if TYPE_CHECKING:
     from storekeeper.sealing import KeyRing
@@ -56,9 +57,10 @@ class Platform:
                 self._stores["timescale"] = Timescale(
                     pool,
                     self.catalog,
-                    choose_engine(None, self.settings.engine),
+                    engine_for(pool, self.settings.engine),
                     owner=self._owner("timescale"),
                     service=self._is_service("timescale"),
+                    archive=cold_tier(self.settings),
                 )
             if "mongo" in stores:
                 mongo = Mongo(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import ForkedError, StoreError
+from storekeeper.platform.archive import cold_tier
 from storekeeper.platform.locating import STORES, Role, StoreName, direct_url, locate, login, owner_elsewhere
 from storekeeper.settings import Settings
 from storekeeper.stores.health import Health
@@ -20,8 +21,8 @@ from storekeeper.stores.postgres.postgres_async import AsyncPostgres
 from storekeeper.stores.redis.redis_async import AsyncRedis
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.urls import pool_parameters, same_pool
+from storekeeper.stores.timescale.engine_for_async import engine_for
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
-from storekeeper.timescale.engine import choose_engine
 
 if TYPE_CHECKING:
     from storekeeper.sealing import AsyncKeyRing
@@ -55,9 +56,10 @@ class AsyncPlatform:
                 self._stores["timescale"] = AsyncTimescale(
                     pool,
                     self.catalog,
-                    choose_engine(None, self.settings.engine),
+                    await engine_for(pool, self.settings.engine),
                     owner=self._owner("timescale"),
                     service=self._is_service("timescale"),
+                    archive=cold_tier(self.settings),
                 )
             if "mongo" in stores:
                 mongo = AsyncMongo(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from storekeeper.catalog import Range
 from storekeeper.catalog.ranges import merged, ranges_between
@@ -13,7 +15,8 @@ from storekeeper.span import Span
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One chunk. `table` is the dataset's name with its schema, `name` the chunk's own without; `rows` is the server's
-    estimate (0 before its first ANALYZE), `bytes` counts indexes too."""
+    estimate (0 before its first ANALYZE), `bytes` counts indexes too. `partial`: rows came to it since it was
+    compressed. `schema` is where it lies, None beside its table."""
 
     table: str
     name: str
@@ -21,11 +24,54 @@ class Chunk:
     rows: int
     bytes: int
     compressed: bool = False
+    partial: bool = False
+    schema: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The chunk as people find it: invest.intraday_prices_p20140507."""
+        return f"{self.schema or self.table.partition('.')[0]}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much of a level lies in how many chunks. `before` and `after` are the bytes of the compressed ones before and
+    after they were, of which `bytes` has the latter."""
+
+    chunks: int
+    compressed: int
+    partial: int
+    rows: int
+    bytes: int
+    before: int = 0
+    after: int = 0
 
 
 def aligned(ranges: Iterable[Range], every: Span) -> tuple[Range, ...]:
     """The whole buckets of `every` that these ranges touch, in as few ranges as possible."""
     return merged(Range(every.floor(piece.lower), every.ceil(piece.upper)) for piece in ranges)
+
+
+def uncovered(wanted: Iterable[Range], covered: Sequence[Range]) -> tuple[Range, ...]:
+    """What is left of ranges where those that are there (merged, in order) have been taken out of them; in order."""
+    left = []
+    for piece in wanted:
+        start = piece.lower
+        # the first that ends after the piece begins
+        for place in range(bisect_right(covered, start, key=_upper), len(covered)):
+            other = covered[place]
+            if other.lower >= piece.upper:
+                break
+            if start < other.lower:
+                left.append(Range(start, other.lower))
+            start = max(start, other.upper)
+        if start < piece.upper:
+            left.append(Range(start, piece.upper))
+    return tuple(sorted(left))
+
+
+def _upper(piece: Range) -> datetime:
+    return piece.upper
 
 
 def missing(wanted: Iterable[Range], chunk: Span, existing: Iterable[Range]) -> tuple[Range, ...]:

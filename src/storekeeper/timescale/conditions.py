@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from storekeeper.catalog import Range
-from storekeeper.errors import ColumnError, InputError
+from storekeeper.clock import as_utc
+from storekeeper.errors import ColumnError, InputError, ValueFitError
 from storekeeper.timescale.quoting import column_type, quoted
 
 
@@ -51,14 +55,16 @@ def negated(condition: Condition) -> Condition:
 
 
 def among(table: sa.Table, where: Mapping[str, Sequence[object]], *, operation: str, target: str) -> Condition:
-    """Columns whose values are among those given. Raises ColumnError."""
+    """Columns whose values are among those given; NULL never is. Raises ColumnError, InputError."""
     condition = Condition()
     for place, (name, values) in enumerate(where.items()):
         if name not in table.columns:
-            raise ColumnError(f"there is no column {name!r}", operation=operation, target=target)
+            hint = f"it has {', '.join(table.columns.keys())}"
+            raise ColumnError(f"there is no column {name!r}", operation=operation, target=target, hint=hint)
+        column, values = table.columns[name], _listed(values, f"values of {name}", operation=operation, target=target)
         condition &= Condition(
             f"{quoted(name)} = ANY({_array(table, name, f'among{place}')})",
-            {f"among{place}": _texts(values)},
+            {f"among{place}": [_text(one, column, operation, target) for one in values if _possible(one, column)]},
         )
     return condition
 
@@ -69,6 +75,10 @@ def keyed(
     """Rows of these keys, all where None. A key of several columns is a tuple. Raises InputError."""
     if keys is None:
         return Condition()
+    if not by:
+        raise InputError(
+            "its rows have no key: it is declared without natural key and segments", operation=operation, target=target
+        )
     rows = listed_keys(table, by, keys, operation=operation, target=target)
     if len(by) == 1:
         return Condition(f"{quoted(by[0])} = ANY({_array(table, by[0], 'key0')})", rows.parameters)
@@ -78,16 +88,23 @@ def keyed(
 def listed_keys(
     table: sa.Table, by: Sequence[str], keys: Sequence[object], *, operation: str, target: str
 ) -> Condition:
-    """The keys as a SELECT of rows, each once. Raises InputError."""
-    if isinstance(keys, str):
-        raise InputError("is one text, not a list of keys", operation=operation, target=target, hint="put it in a list")
-    rows = [key if isinstance(key, tuple) else (key,) for key in keys]
+    """The keys as a SELECT of rows, each once; of rows without a key (an empty tuple) there is one. Raises
+    InputError."""
+    listed = _listed(keys, "keys", operation=operation, target=target)
+    rows = [key if isinstance(key, tuple) else (key,) for key in listed]
     if any(len(row) != len(by) for row in rows):
         raise InputError(f"a key is ({', '.join(by)})", operation=operation, target=target)
+    if not by:
+        return Condition(f"SELECT WHERE {'true' if rows else 'false'}")
+    columns = [table.columns[name] for name in by]
+    rows = [row for row in rows if all(map(_possible, row, columns))]
     arrays = ", ".join(_array(table, name, f"key{place}") for place, name in enumerate(by))
     return Condition(
         f"SELECT DISTINCT * FROM unnest({arrays}) AS wanted ({', '.join(map(quoted, by))})",
-        {f"key{place}": _texts([row[place] for row in rows]) for place in range(len(by))},
+        {
+            f"key{place}": [_text(row[place], column, operation, target) for row in rows]
+            for place, column in enumerate(columns)
+        },
     )
 
 
@@ -95,11 +112,44 @@ def _array(table: sa.Table, name: str, parameter: str) -> str:
     return f"CAST(CAST(:{parameter} AS text[]) AS {_open_type(table.columns[name].type)}[])"
 
 
-def _texts(values: Sequence[object]) -> list[str | None]:
-    """Values as the server reads them from text: an array may mix integers and decimals, UUIDs and their texts."""
-    return [None if value is None else str(value) for value in values]
+def _listed(values: Any, what: str, *, operation: str, target: str) -> Sequence[object]:
+    """Values that can be gone through again. Raises InputError where they are one value, or an iterator."""
+    if isinstance(values, (str, bytes)) or not (isinstance(values, Sized) and isinstance(values, Iterable)):
+        raise InputError(
+            f"{values!r:.60} is no list of {what}", operation=operation, target=target, hint="put it in a list"
+        )
+    listed: Sequence[object] = values
+    return listed
+
+
+def _text(value: object, column: sa.Column[object], operation: str, target: str) -> str | None:
+    """A value as the server reads it from text: an array may mix integers and decimals, UUIDs and their texts. Raises
+    NaiveTimeError where an instant has no zone, ValueFitError where it is no text at all."""
+    if value is None:
+        return None
+    if isinstance(value, datetime) and isinstance(column.type, sa.DateTime) and column.type.timezone:
+        value = as_utc(value)
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueFitError(
+            f"{text!a} is no text: it has a surrogate", operation=operation, target=target, column=column.name
+        ) from error
+    return text
+
+
+def _possible(value: object, column: sa.Column[object]) -> bool:
+    """Whether a column can hold this value: the server refuses to compare with an integer that is too large for it."""
+    if not isinstance(value, int):
+        return True
+    widest = next((bits for kind, bits in _BITS if isinstance(column.type, kind)), None)
+    return widest is None or -(2 ** (widest - 1)) <= value < 2 ** (widest - 1)
+
+
+_BITS: Final = ((sa.SmallInteger, 16), (sa.BigInteger, 64), (sa.Integer, 32))
 
 
 def _open_type(kind: sa.types.TypeEngine[object]) -> str:
-    """The type without its length: a cast to VARCHAR(3) would cut what is compared."""
-    return "text" if isinstance(kind, sa.String) else column_type(kind).partition("(")[0]
+    """The type without its length or precision: a cast to VARCHAR(3) would cut what is compared."""
+    return "text" if isinstance(kind, sa.String) else re.sub(r" ?\(\d+(, ?-?\d+)?\)", "", column_type(kind))

@@ -136,3 +136,8 @@ class Level:
 def levels(hypertable: Hypertable) -> tuple[Level, ...]:
     """All levels of a hypertable, the rows first."""
     return tuple(Level(hypertable, depth) for depth in range(len(hypertable.rollups) + 1))
+
+
+def level_of(hypertable: Hypertable, rollup: Rollup) -> Level:
+    """The level that a rollup of it is."""
+    return next(level for level in levels(hypertable) if level.rollup == rollup)

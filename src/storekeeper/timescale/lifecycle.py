@@ -53,11 +53,11 @@ def _buckets_above(level: Level) -> list[Span]:
 
 
 def due_for_compression(hypertable: Hypertable, chunks: Iterable[Chunk], as_of: datetime) -> tuple[Chunk, ...]:
-    """The chunks all of whose rows are old enough to be compressed, and that are not."""
+    """The chunks all of whose rows are old enough to be compressed, and that are not, or not wholly."""
     if hypertable.compress_after is None:
         return ()
     boundary = hypertable.compress_after.before(as_of)
-    return tuple(chunk for chunk in chunks if chunk.range.upper <= boundary and not chunk.compressed)
+    return tuple(chunk for chunk in chunks if chunk.range.upper <= boundary and (chunk.partial or not chunk.compressed))
 
 
 def due_for_refresh(level: Level, pending: Iterable[Range], before: datetime) -> tuple[Range, ...]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from storekeeper.catalog import Hypertable, Range, Rollup
 from storekeeper.catalog.ranges import chunk_name, merged
 from storekeeper.clock import as_utc
 from storekeeper.errors import NotSupportedError
+from storekeeper.timescale.adjusting import Adjustment, Definition, Policy
 from storekeeper.timescale.capture import capture, lock_series
-from storekeeper.timescale.chunks import Chunk
-from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.chunks import Chunk, Statistics
+from storekeeper.timescale.levels import Level, level_of
 from storekeeper.timescale.quoting import create_index, create_table, instant, listed, literal, qualified, quoted
-from storekeeper.timescale.rollups import select_rollup, select_stored
+from storekeeper.timescale.rollups import select_rollup
 from storekeeper.timescale.statement import Inspection, Statement
+from storekeeper.timescale.verifying import verification, within
 
 #: The bounds of a chunk as the server prints them, in the session's own zone and style: read back by the same session.
 _BOUND = r"regexp_match(pg_get_expr(part.relpartbound, part.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)')"
@@ -66,11 +68,12 @@ SELECT :source, lower, CAST(:lower AS timestamptz) FROM taken WHERE lower < :low
 UNION ALL
 SELECT :source, CAST(:upper AS timestamptz), upper FROM taken WHERE upper > :upper"""
 
-#: Nothing below it is touched: the rows are gone from the source, or from the rollup itself.
-_FLOOR = (
-    "(SELECT coalesce(max(dropped_before), '-infinity') FROM storekeeper.watermarks "
-    "WHERE dataset IN (:source, :rollup))"
-)
+_STATISTICS = f"""
+SELECT count(*), coalesce(sum(rows), 0)::bigint, coalesce(sum(bytes), 0)::bigint
+FROM ({_CHUNKS}) AS chunks (name, lower, upper, rows, bytes)"""
+
+
+_NOTHING = Statement("SELECT 1 WHERE false")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ class PartitionsEngine:
     name: Literal["partitions"] = "partitions"
     label: str = "plain PostgreSQL partitions"
     columnstore: bool = False
+    detaches: bool = True
+    refreshes_alone: bool = False
+    note: str = field(default="", compare=False)
 
     def create_hypertable(self, hypertable: Hypertable) -> list[Statement]:
         return self._create(Level(hypertable, 0), hypertable.late_rows)
@@ -88,7 +94,7 @@ class PartitionsEngine:
         return self._drop(Level(hypertable, 0))
 
     def create_rollup(self, hypertable: Hypertable, rollup: Rollup) -> list[Statement]:
-        level = _level_of(hypertable, rollup)
+        level = level_of(hypertable, rollup)
         source = literal(level.source.name)
         chunks = _CHUNKS.replace(":table", literal(_text_name(level.source)))
         return [
@@ -104,7 +110,7 @@ class PartitionsEngine:
         ]
 
     def drop_rollup(self, hypertable: Hypertable, rollup: Rollup) -> list[Statement]:
-        level = _level_of(hypertable, rollup)
+        level = level_of(hypertable, rollup)
         source = literal(level.source.name)
         return [
             *self._drop(level),
@@ -179,33 +185,32 @@ class PartitionsEngine:
         parameters = {**bounds, "rollup": level.name}
         return [
             Statement(_CONSUME, bounds),
-            Statement(f"DELETE FROM {rollup} WHERE {_within('bucket')}", parameters),
+            Statement(f"DELETE FROM {rollup} WHERE {within('bucket')}", parameters),
             Statement(
                 f"INSERT INTO {rollup} ({listed(level.buckets.columns)})\n"
-                f"{select_rollup(level, _within(quoted(source.time)))}",
+                f"{select_rollup(level, within(quoted(source.time)))}",
                 parameters,
             ),
         ]
 
+    def noted(self, level: Level, window: Range) -> Inspection[list[int]]:
+        return Inspection(_NOTHING, lambda rows: [])  # a refresh sees to them itself
+
+    def settle(self, level: Level, window: Range, noted: Sequence[int], made: Range | None) -> list[Statement]:
+        return []
+
     def verify(self, level: Level, window: Range) -> Inspection[int]:
-        fresh = select_rollup(level, _within(quoted(level.source.time)))
-        stored = select_stored(level, _within("bucket"))
+        return verification(level, window)
+
+    def statistics(self, level: Level) -> Inspection[Statistics]:
         return Inspection(
-            Statement(
-                f"WITH fresh AS MATERIALIZED ({fresh}), stored AS MATERIALIZED ({stored})\n"
-                "SELECT count(*) FROM (\n"
-                "    (SELECT * FROM fresh EXCEPT ALL SELECT * FROM stored)\n"
-                "    UNION ALL (SELECT * FROM stored EXCEPT ALL SELECT * FROM fresh)\n"
-                ") AS different",
-                {
-                    "source": level.source.name,
-                    "rollup": level.name,
-                    "lower": window.lower,
-                    "upper": window.upper,
-                },
-            ),
-            lambda rows: int(rows[0][0]),
+            Statement(_STATISTICS, {"table": _text_name(level)}),
+            lambda rows: Statistics(rows[0][0], 0, 0, rows[0][1], rows[0][2]),
         )
+
+    def adjustments(self, level: Level) -> Inspection[tuple[Adjustment, ...]]:
+        # how long a chunk is stands on record only, and `migrate` puts it there
+        return Inspection(_NOTHING, lambda rows: ())
 
     def compress(self, level: Level, chunk: Chunk) -> list[Statement]:
         raise NotSupportedError(
@@ -214,6 +219,16 @@ class PartitionsEngine:
             target=chunk.table,
             hint="its chunks stay as they are; a server with TimescaleDB compresses them",
         )
+
+    def policies(self, level: Level) -> Inspection[list[Policy]]:
+        return Inspection(_NOTHING, lambda rows: [])
+
+    def definition(self, level: Level) -> Definition:
+        # a table does not tell what it was made of
+        return Definition((), Inspection(_NOTHING, lambda rows: ""))
+
+    def recompress(self, level: Level, chunk: Chunk) -> list[Statement]:
+        return self.compress(level, chunk)
 
     def detach(self, level: Level, chunk: Chunk) -> list[Statement]:
         return [
@@ -240,10 +255,6 @@ class PartitionsEngine:
         )
 
 
-def _within(time: str) -> str:
-    return f"{time} >= :lower AND {time} < :upper AND {time} >= {_FLOOR}"
-
-
 def _text_name(level: Level) -> str:
     return qualified(level.schema, level.table_name)
 
@@ -253,7 +264,3 @@ def _chunks(level: Level, rows: Sequence[Any]) -> list[Chunk]:
         Chunk(level.name, name, Range(as_utc(lower), as_utc(upper)), count, size)
         for name, lower, upper, count, size in rows
     ]
-
-
-def _level_of(hypertable: Hypertable, rollup: Rollup) -> Level:
-    return next(level for level in levels(hypertable) if level.rollup == rollup)

@@ -53,9 +53,10 @@ def aggregate(measure: Measure, time: str, ties: tuple[str, ...], source: sa.Tab
 
 
 def select_buckets(
-    every: Span, by: tuple[str, ...], measures: tuple[tuple[str, Measure], ...], source: Level, where: str
+    every: Span | str, by: tuple[str, ...], measures: tuple[tuple[str, Measure], ...], source: Level, where: str
 ) -> str:
     """Buckets of `every` and keys, made of the rows of `source` where `where` holds (an expression over its columns).
+    Instead of a span, an expression for the first instant of a row's bucket.
 
     Measures come with the names of their columns. A count of rows stays a BIGINT when counts are summed up.
     """
@@ -66,8 +67,9 @@ def select_buckets(
         for name, measure in measures
     ]
     keys = [quoted(name) for name in by]
+    bucket = every if isinstance(every, str) else bucket_of(every, time)
     return (
-        f"SELECT {', '.join([f'{bucket_of(every, time)} AS bucket', *keys, *columns])}\n"
+        f"SELECT {', '.join([f'{bucket} AS bucket', *keys, *columns])}\n"
         f"FROM {qualified(source.schema, source.table_name)}\nWHERE {where}\n"
         f"GROUP BY {', '.join(['1', *keys])}"
     )

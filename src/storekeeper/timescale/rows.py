@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from storekeeper.catalog import Hypertable
 from storekeeper.errors import ColumnError, InputError
 from storekeeper.timescale.bars import as_read
-from storekeeper.timescale.conditions import among, listed_keys, since
+from storekeeper.timescale.conditions import Condition, among, listed_keys, since
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import listed, qualified, quoted
 from storekeeper.timescale.statement import Statement
@@ -19,11 +19,19 @@ from storekeeper.timescale.statement import Statement
 def read_columns(level: Level, names: Sequence[str] | None) -> tuple[sa.Column[object], ...]:
     """The columns to read, all where None. Raises ColumnError."""
     known = level.table.columns
+    if names is not None and not len(names):
+        raise ColumnError("no column was asked for", operation="read", target=level.name)
     for name in names or ():
         if name not in known:
             hint = f"it has {', '.join(known.keys())}"
             raise ColumnError(f"there is no column {name!r}", operation="read", target=level.name, hint=hint)
     return tuple(known[name] for name in (names if names is not None else known.keys()))
+
+
+def check_count(count: object, what: str, least: int, *, target: str) -> None:
+    """Raises InputError where this is no whole number, or too small a one."""
+    if not isinstance(count, int) or isinstance(count, bool) or count < least:
+        raise InputError(f"{what}={count!r} is no count from {least} on", operation="read", target=target)
 
 
 def select_rows(
@@ -34,16 +42,18 @@ def select_rows(
     end: datetime | None,
     where: Mapping[str, Sequence[object]] | None,
     limit: int | None,
-    exact: bool,
     newest_first: bool = False,
 ) -> Statement:
-    """Rows of [start, end), in order of time and then of the natural key, or in the opposite order."""
+    """Rows of [start, end), in order of time and then of the natural key, or in the opposite order.
+
+    NUMERIC is selected as it is.
+    """
     condition = among(level.table, where or {}, operation="read", target=level.name)
     condition &= since(level.time, start, end, "time")
     rest = [name for name in level.natural_key if name != level.time]
     order = ", ".join(f"source.{quoted(name)}{' DESC' if newest_first else ''}" for name in (level.time, *rest))
     sql = (
-        f"SELECT {_selected(columns, exact=exact)}\nFROM {qualified(level.schema, level.read_name)} AS source\n"
+        f"SELECT {_selected(columns)}\nFROM {qualified(level.schema, level.read_name)} AS source\n"
         f"WHERE {condition.sql}\nORDER BY {order}"
     )
     parameters = dict(condition.parameters)
@@ -58,23 +68,38 @@ def key_of(hypertable: Hypertable) -> tuple[str, ...]:
     return tuple(name for name in hypertable.natural_key if name != hypertable.time) or hypertable.segment_by
 
 
-def select_latest(hypertable: Hypertable, keys: Sequence[object] | None, *, exact: bool) -> Statement:
-    """The newest row of each key, in order of the keys: by index and from the newest chunk backward where keys are
-    given, else by a look at every row."""
+def select_latest(hypertable: Hypertable, keys: Sequence[object] | None) -> Statement:
+    """The newest row of each key, in order of the keys; NUMERIC as it is.
+
+    By index, from the newest chunk backward: of the keys given; else of those that the index holds, each found from the
+    one before it. Without such an index, or where a key may be NULL, by a look at every row.
+    """
     level, by = Level(hypertable, 0), key_of(hypertable)
     if not by:
         raise InputError("has neither a natural key nor a segment", operation="read latest", target=hypertable.name)
-    columns = tuple(hypertable.table.columns)
-    selected = _selected(columns, exact=exact)
+    selected = _selected(tuple(hypertable.table.columns))
     parent, time = qualified(level.schema, level.table_name), quoted(level.time)
-    if keys is None:
+    if keys is None and not _indexed(hypertable, by):
         return Statement(
             f"SELECT DISTINCT ON ({listed(by, 'source.')}) {selected}\nFROM {parent} AS source\n"
             f"ORDER BY {listed(by, 'source.')}, source.{time} DESC"
         )
-    wanted = listed_keys(hypertable.table, by, keys, operation="read latest", target=hypertable.name)
+    if keys is None:
+        wanted = Condition("SELECT * FROM every_key")
+        first = f"SELECT {listed(by)} FROM {parent} ORDER BY {listed(by)} LIMIT 1"
+        following = (
+            f"SELECT {listed(by)} FROM {parent} AS line WHERE ({listed(by, 'line.')}) > ({listed(by, 'known.')})"
+            f" ORDER BY {listed(by)} LIMIT 1"
+        )
+        before = (
+            f"WITH RECURSIVE every_key AS (\n({first})\nUNION ALL\n"
+            f"SELECT following.* FROM every_key AS known CROSS JOIN LATERAL ({following}) AS following)\n"
+        )
+    else:
+        wanted = listed_keys(hypertable.table, by, keys, operation="read latest", target=hypertable.name)
+        before = ""
     return Statement(
-        f"SELECT {selected}\nFROM ({wanted.sql}) AS wanted\n"
+        f"{before}SELECT {selected}\nFROM ({wanted.sql}) AS wanted\n"
         f"CROSS JOIN LATERAL (SELECT * FROM {parent} AS line WHERE "
         + " AND ".join(f"line.{quoted(name)} = wanted.{quoted(name)}" for name in by)
         + f" ORDER BY line.{time} DESC LIMIT 1) AS source\nORDER BY {listed(by, 'source.')}",
@@ -82,5 +107,19 @@ def select_latest(hypertable: Hypertable, keys: Sequence[object] | None, *, exac
     )
 
 
-def _selected(columns: Sequence[sa.Column[object]], *, exact: bool) -> str:
-    return ", ".join(f"{as_read(f'source.{quoted(c.name)}', c.type, exact=exact)} AS {quoted(c.name)}" for c in columns)
+def _indexed(hypertable: Hypertable, by: Sequence[str]) -> bool:
+    """Whether an index of all rows begins with these columns, which are never NULL."""
+    columns = hypertable.table.columns
+    if any(columns[name].nullable for name in by):
+        return False
+    leading = [
+        [part.name if isinstance(part, sa.Column) else None for part in index.expressions][: len(by)]
+        for index in hypertable.table.indexes
+        if index.dialect_options["postgresql"].get("where") is None
+        and index.dialect_options["postgresql"].get("using") in (None, False, "btree")
+    ]
+    return list(by) in leading
+
+
+def _selected(columns: Sequence[sa.Column[object]]) -> str:
+    return ", ".join(f"{as_read(f'source.{quoted(c.name)}', c.type, exact=True)} AS {quoted(c.name)}" for c in columns)

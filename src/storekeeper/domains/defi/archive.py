@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storekeeper import Settings
+from storekeeper import Settings, StorekeeperError
 from storekeeper.domains.defi.errors import DamagedArchiveError
 from storekeeper.domains.defi.events import EventRow
 
@@ -33,6 +33,13 @@ SCHEMA: Final = pa.schema(_FIELDS)
 
 def archive_directory(settings: Settings) -> Path:
     """Where the events of an installation are archived to: for its one database alone."""
+    if isinstance(settings.archive, str):
+        raise StorekeeperError(
+            f"events are archived to a directory, and archive is {settings.archive}",
+            operation="archive",
+            target="defi.event_store",
+            hint="set archive to a directory that all machines see, or leave the job defi.archive out",
+        )
     return (settings.archive or settings.directory / "archive").absolute() / "defi" / "event_store"
 
 

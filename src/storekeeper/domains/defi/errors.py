@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storekeeper import ConflictError, RefusedError, StorekeeperError
+from storekeeper import ConflictError, DamagedArchiveError as DamagedArchiveError, RefusedError
 
 
 class StreamConflictError(ConflictError):
@@ -18,7 +18,3 @@ class ArchivedEventsError(RefusedError):
 
 class SettledError(RefusedError):
     """The intent is no longer in the state that this step starts from."""
-
-
-class DamagedArchiveError(StorekeeperError):
-    """A file of archived events is missing, or is not what was written."""

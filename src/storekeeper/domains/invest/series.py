@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from storekeeper import NAMING_CONVENTION, Hypertable, Rollup, days, hours, minutes, ohlcv, years
+from storekeeper import NAMING_CONVENTION, Flag, Hypertable, Rollup, days, hours, minutes, ohlcv, years
 
 METADATA = sa.MetaData(schema="invest", naming_convention=NAMING_CONVENTION)
 
@@ -108,6 +108,7 @@ INTRADAY_PRICES = Hypertable(  # minutes; each rollup is made from the one befor
         ),
         Rollup("stock_prices_1h", every=hours(1), by=("symbol",), measures=ohlcv("price", "volume")),
     ),
+    flags=(Flag("bid_over_ask", intraday_prices.c.bid > intraday_prices.c.ask),),
 )
 PORTFOLIO_SNAPSHOTS = Hypertable(  # portfolio_id refers to another store's row: no foreign key
     portfolio_snapshots,

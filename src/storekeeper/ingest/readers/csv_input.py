@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pyarrow.csv as pa_csv
 
-from storekeeper.ingest.ahead import one_ahead
 from storekeeper.ingest.readers.csv_records import NoRecordError, Records, records
 from storekeeper.ingest.readers.piece import PIECE_ROWS, Piece, Reject
 from storekeeper.ingest.readers.text_input import TextInput, TextRows
+from storekeeper.stores.sql.ahead import one_ahead
 from storekeeper.stores.sql.arrow import RecordBatch, pa
 
 #: Bytes of text taken at once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -22,6 +22,7 @@ from storekeeper.stores.sql.arrow import Table, pc
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import BULK
 from storekeeper.stores.timescale.append import Appending
+from storekeeper.stores.timescale.flagging import flag_counts
 
 
 class Rows(Protocol):
@@ -36,6 +37,10 @@ class Rows(Protocol):
 
     def watermark(self) -> datetime | None:
         """The time below which rows are refused."""
+
+    def flagged(self, table: Table) -> Mapping[str, int]:
+        """How many of these rows each declared flag marks."""
+        ...
 
     def make_room(self, table: Table) -> None:
         """Makes the chunks or partitions that these rows need, in transactions of their own."""
@@ -63,6 +68,9 @@ class SeriesRows:
             return None
         return self._platform.timescale.watermark(self._hypertable)
 
+    def flagged(self, table: Table) -> Mapping[str, int]:
+        return flag_counts(table, self._hypertable)
+
     def make_room(self, table: Table) -> None:
         self._appending.make_room(table)
 
@@ -88,6 +96,9 @@ class TableRows:
 
     def watermark(self) -> datetime | None:
         return None
+
+    def flagged(self, table: Table) -> Mapping[str, int]:
+        return {}
 
     def make_room(self, table: Table) -> None:
         lifecycle = self._lifecycle

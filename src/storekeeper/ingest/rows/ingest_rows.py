@@ -16,7 +16,6 @@ from pathlib import Path
 from time import monotonic
 
 from storekeeper.errors import AlreadyIngestedError, ConflictError, InputError, LifecycleError, StoreError
-from storekeeper.ingest.ahead import one_ahead
 from storekeeper.ingest.mapping import resolve
 from storekeeper.ingest.moments import check_zone
 from storekeeper.ingest.options import Options
@@ -31,6 +30,7 @@ from storekeeper.ingest.rows.sink import Sink
 from storekeeper.ledger import files as ledger
 from storekeeper.ledger.locks import file_lock
 from storekeeper.platform import Platform
+from storekeeper.stores.sql.ahead import one_ahead
 from storekeeper.stores.sql.failures import RETRIED, sqlstate_of
 from storekeeper.stores.sql.intake import rules_of
 
@@ -111,6 +111,7 @@ class _Ingest:
         self._progress = progress
         self._begun = monotonic()
         self._rounded: Counter[str] = Counter()
+        self._flagged: Counter[str] = Counter()
         self._digests: set[str] = set()
 
     def run(self, files: Sequence[_File]) -> Ingested:
@@ -136,6 +137,7 @@ class _Ingest:
             superseded=sink.superseded,
             rejected=sum(file.rejects.count for file in files),
             rounded=dict(self._rounded),
+            flagged=dict(self._flagged),
             files=tuple(file.result() for file in files),
             dry_run=self._options.dry_run,
         )
@@ -160,6 +162,7 @@ class _Ingest:
         for reject in sorted([*rows.rejects, *refused], key=lambda reject: reject.place):
             file.rejects.add(reject, unit=file.unit)
         self._rounded.update(rows.rounded or {})
+        self._flagged.update(self._rows.flagged(rows.table))
 
     def _checker(self, source: Input) -> Checker:
         options = self._options

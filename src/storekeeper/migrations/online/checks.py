@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from storekeeper.migrations.online.hypertables import is_hypertable
 from storekeeper.migrations.online.names import in_sql, joined, parted
 from storekeeper.migrations.online.steps import asked, brief, lasting, tried
 from storekeeper.timescale.quoting import listed, quoted
@@ -26,8 +27,14 @@ def add_check(table: str, name: str, sql: str, *, validate: bool = True) -> None
     """Adds CHECK (sql): new rows have to pass it at once, those that are there when it is validated.
 
     With `validate=False` that is left to `validate_constraint`, after a back-fill. Raises CheckError where a row does
-    not pass; the check stays in force for new ones.
+    not pass; the check stays in force for new ones. A hypertable's rows are looked at at once, in one step: its server
+    knows no check for new rows alone.
     """
+    if is_hypertable(table):
+        adding = f"ALTER TABLE {in_sql(table)} ADD CONSTRAINT {quoted(name)} CHECK ({sql})"
+        if _validated(table, name) is None:
+            tried(f"{name} of {table}", lambda: lasting(f"{name} of {table}", adding))
+        return
     _not_valid(table, name, f"CHECK ({sql})")
     if validate:
         validate_constraint(table, name)

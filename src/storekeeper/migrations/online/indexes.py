@@ -1,4 +1,4 @@
-"""Indexes of tables that are written to meanwhile; of partitioned tables too, partition by partition."""
+"""Indexes of tables that are written to meanwhile; of partitioned tables and hypertables too, part by part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storekeeper.errors import ConstraintError, MigrationError
+from storekeeper.migrations.online.hypertables import is_hypertable
 from storekeeper.migrations.online.names import in_sql, joined, parted
 from storekeeper.migrations.online.steps import asked, brief, lasting, rendering, tried
 from storekeeper.timescale.quoting import qualified, quoted
@@ -41,10 +42,13 @@ class _Wanted:
     using: str
     tail: str
 
-    def on(self, table: str, name: str, *, how: str, only: bool = False) -> str:
+    include: str = ""
+
+    def on(self, table: str, name: str, *, how: str, only: bool = False, options: str = "") -> str:
         unique = "UNIQUE " if self.unique else ""
         target = f"ONLY {in_sql(table)}" if only else in_sql(table)
-        return f"CREATE {unique}INDEX {how}{quoted(name)} ON {target} USING {self.using} ({self.columns}){self.tail}"
+        body = f"USING {self.using} ({self.columns}){self.include}{options}{self.tail}"
+        return f"CREATE {unique}INDEX {how}{quoted(name)} ON {target} {body}"
 
 
 def create_index_concurrently(
@@ -62,17 +66,21 @@ def create_index_concurrently(
     One that an interrupted run has left invalid is made anew; one that is there stays. Raises MigrationError where the
     name is another table's, UniqueError where rows stand against it (nothing is left of it then).
     """
-    tail = f" INCLUDE ({', '.join(map(quoted, include))})" if include else ""
-    tail += f" WHERE {where}" if where else ""
-    _make(name, table, _Wanted(", ".join(columns), unique, using, tail))
+    tail = f" WHERE {where}" if where else ""
+    included = f" INCLUDE ({', '.join(map(quoted, include))})" if include else ""
+    _make(name, table, _Wanted(", ".join(columns), unique, using, tail, included))
 
 
 def drop_index_concurrently(name: str, table: str) -> None:
     """Drops an index while others write; one that is gone already is no failure.
 
-    That of a partitioned table goes with its parts in one short step, for the server knows no other way.
+    That of a partitioned table, or of a hypertable, goes with its parts in one short step, for the server knows no
+    other way.
     """
     schema, _ = parted(table)
+    if is_hypertable(table):
+        brief(f"drop index {name}", f"DROP INDEX IF EXISTS {qualified(schema, name)}")
+        return
     if _is_partitioned(table):
         brief(f"drop index {name}", f"DROP INDEX IF EXISTS {qualified(schema, name)}")
         for partition in _partitions(table):
@@ -82,6 +90,9 @@ def drop_index_concurrently(name: str, table: str) -> None:
 
 
 def _make(name: str, table: str, wanted: _Wanted) -> None:
+    if is_hypertable(table):
+        tried(f"index {name} on {table}", lambda: _by_chunk(name, table, wanted))
+        return
     if not _is_partitioned(table):
         tried(f"index {name} on {table}", lambda: _concurrently(name, table, wanted))
         return
@@ -120,6 +131,18 @@ def _concurrently(name: str, table: str, wanted: _Wanted) -> None:
     except ConstraintError:
         _drop(name, schema)  # even an invalid unique index refuses rows
         raise
+
+
+def _by_chunk(name: str, table: str, wanted: _Wanted) -> None:
+    """On a hypertable: chunk by chunk, each of which takes no rows meanwhile. A unique one all at once."""
+    schema, _ = parted(table)
+    valid = _found(name, table)
+    if valid:
+        return
+    if valid is not None:
+        brief(f"drop index {name}", f"DROP INDEX IF EXISTS {qualified(schema, name)}")
+    options = "" if wanted.unique else " WITH (timescaledb.transaction_per_chunk)"
+    lasting(f"index {name}", wanted.on(table, name, how="IF NOT EXISTS ", options=options))
 
 
 def _drop(name: str, schema: str) -> None:

@@ -86,7 +86,7 @@ def wanted_of(catalog: Catalog, store: SqlStore, roles: Roles, found: Found, com
                 continue
             if level.depth and roles.separate:
                 shown.append(View(qualified(level.schema, level.view_name), name, level.buckets.columns))
-            grants |= set(_of_level(level, name, roles))
+            grants |= set(_of_level(level, name, roles, kept_by_server=name in found.views))
     for name in _ledger(store):
         if belongs(qualified(PLATFORM, name), PLATFORM):
             grants |= set(_of_ledger(name, roles))
@@ -107,13 +107,14 @@ def _of_table(protection: Protection, roles: Roles) -> Iterator[Grant]:
     yield from _granted("table", name, roles.jobs, WRITE)
 
 
-def _of_level(level: Level, name: str, roles: Roles) -> Iterator[Grant]:
+def _of_level(level: Level, name: str, roles: Roles, *, kept_by_server: bool) -> Iterator[Grant]:
+    """A continuous aggregate is refreshed by its owner alone, and a change by hand is noted nowhere."""
     if level.depth:
         yield from _granted("table", qualified(level.schema, level.view_name), roles.app, READ)
     else:
         yield from _granted("table", name, roles.app, WRITE)
     yield from _granted("table", name, roles.analyst, READ)
-    yield from _granted("table", name, roles.jobs, WRITE)
+    yield from _granted("table", name, roles.jobs, READ if kept_by_server else WRITE)
 
 
 def _of_ledger(table: str, roles: Roles) -> Iterator[Grant]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -35,6 +36,7 @@ class AsyncRedis:
     | call | what it does |
     | --- | --- |
     | `put("session", session, session_id=…)` | writes a hash and its time to live, replacing what was there |
+    | `put_newer("stock", [(quote, {"symbol": …})], by="updated_at")` | many hashes, never an older over a newer |
     | `get("session", session_id=…)` | the validated model, or None |
     | `add("subscriptions", user_id, symbol="AAPL")`, `members(…)`, `remove(…)` | sets |
     | `increment("visits", page="/")`, `value(…)` | counters |
@@ -111,6 +113,30 @@ class AsyncRedis:
             if space.ttl is not None:
                 pipeline.pexpire(key, space.ttl.duration // _MILLISECOND)
             await pipeline.execute()
+
+    async def put_newer(
+        self,
+        keyspace: Keyspace | str,
+        values: Sequence[tuple[BaseModel | Mapping[str, Any], Mapping[str, object]]],
+        /,
+        *,
+        by: str,
+    ) -> list[bool]:
+        """`put` for each (value, parts of its key), unless the hash that is there is as new or newer, all in one round
+        trip: whether each was written. `by` is the field that says how new a value is, a time. Raises as `put`, and
+        InputError where that field is no time."""
+        space = self._of_kind(keyspace, "hash")
+        assert space.model is not None
+        if not values:
+            return []
+        ttl = 0 if space.ttl is None else space.ttl.duration // _MILLISECOND
+        calls = []
+        for value, parts in values:
+            fields = to_hash(value, space.model, target=space.pattern)
+            if not _is_time(fields.get(by, "")):
+                raise InputError(f"{by} is no time", operation="put", target=space.pattern)
+            calls.append((1, self.key(space, **parts), ttl, by, *chain.from_iterable(fields.items())))
+        return [bool(answer) for answer in await self._scripted("put_newer", calls, "put", space.pattern)]
 
     async def get(self, keyspace: Keyspace | str, /, **parts: object) -> BaseModel | None:
         """The model of a hash; None where there is none, or no more. Raises StoreError where the model refuses it."""
@@ -197,25 +223,35 @@ class AsyncRedis:
         """`hit` for each, in their order, all in one round trip."""
         if not hits:
             return []
-        lua = script("rate_limit")
         calls = [
             (1, self.key(limit.keyspace, **parts), limit.limit, limit.window.duration // _MILLISECOND)
             for limit, parts in hits
         ]
-        target = hits[0][0].keyspace.pattern
-        answers = await self._run([("EVALSHA", lua.sha, *call) for call in calls], target)
-        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # the server was restarted, or is new: it learns the script by the text
-            again = await self._run([("EVAL", lua.text, *calls[index]) for index in unknown], target)
-            answers = [again[unknown.index(i)] if i in unknown else answer for i, answer in enumerate(answers)]
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise translate(answer, operation="count a call in", target=target) from answer
+        answers = await self._scripted("rate_limit", calls, "count a call in", hits[0][0].keyspace.pattern)
         return [to_allowance(answer, limit.limit) for answer, (limit, _) in zip(answers, hits, strict=True)]
 
-    async def _run(self, commands: Sequence[tuple[Any, ...]], target: str) -> list[Any]:
+    async def _scripted(self, name: str, calls: Sequence[tuple[Any, ...]], operation: str, target: str) -> list[Any]:
+        """What a script answers to each of these calls, all in one round trip."""
+        lua = script(name)
+        answers = await self._run([("EVALSHA", lua.sha, *call) for call in calls], operation, target)
+        unknown = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # the server was restarted, or is new: it learns the script by the text
+            again = dict(
+                zip(
+                    unknown,
+                    await self._run([("EVAL", lua.text, *calls[index]) for index in unknown], operation, target),
+                    strict=True,
+                )
+            )
+            answers = [again.get(index, answer) for index, answer in enumerate(answers)]
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise translate(answer, operation=operation, target=target) from answer
+        return answers
+
+    async def _run(self, commands: Sequence[tuple[Any, ...]], operation: str, target: str) -> list[Any]:
         """The answers; an error that the server gives to one of the commands is its answer."""
-        async with self._connection.operation("count a call in", target) as client:
+        async with self._connection.operation(operation, target) as client:
             if len(commands) == 1:
                 try:
                     return [await client.execute_command(*commands[0])]
@@ -265,6 +301,13 @@ class AsyncRedis:
         if space.kind != kind:
             raise InputError(f"holds a {space.kind}, not a {kind}", operation="use", target=space.pattern)
         return space
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _texts(members: Iterable[object], space: Keyspace) -> list[str]:

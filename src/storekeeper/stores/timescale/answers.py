@@ -9,14 +9,15 @@ import sqlalchemy as sa
 
 from storekeeper.errors import ValueFitError
 from storekeeper.stores.sql.arrow import Array, DataType, Table, pa
+from storekeeper.stores.sql.copy_decode import Decoder, Field, Wire
 
 #: Of NUMERIC without bound: digits, and how many of them are decimals.
 _WIDEST = (76, 38)
 
 
-def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool) -> DataType:
-    """The Arrow type of a column as it is selected: NUMERIC as float64, or as a decimal where it is to be exact; what
-    Arrow has no type for comes as text."""
+def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool, zone: str = "UTC") -> DataType:
+    """The Arrow type of a column as it is selected: NUMERIC as float64, or as a decimal where it is to be exact;
+    instants in `zone`; what Arrow has no type for comes as text."""
     match kind:
         case sa.Float():
             return pa.float64()
@@ -26,7 +27,8 @@ def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool) -> DataType:
             if kind.precision is None:
                 return pa.decimal256(*_WIDEST)
             wide = pa.decimal128 if kind.precision <= 38 else pa.decimal256
-            return wide(kind.precision, kind.scale or 0)
+            most, _ = _WIDEST  # of a wider one what fits can be read all the same
+            return wide(min(kind.precision, most), min(kind.scale or 0, most))
         case sa.SmallInteger():
             return pa.int16()
         case sa.BigInteger():
@@ -36,7 +38,7 @@ def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool) -> DataType:
         case sa.Boolean():
             return pa.bool_()
         case sa.DateTime(timezone=True):
-            return pa.timestamp("us", tz="UTC")
+            return pa.timestamp("us", tz=zone)
         case sa.DateTime():
             return pa.timestamp("us")
         case sa.Date():
@@ -45,8 +47,48 @@ def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool) -> DataType:
             return pa.string()
 
 
-def schema_of(columns: Iterable[tuple[str, sa.types.TypeEngine[Any]]], *, exact: bool) -> Any:
-    return pa.schema([pa.field(name, arrow_type(kind, exact=exact)) for name, kind in columns])
+def schema_of(columns: Iterable[tuple[str, sa.types.TypeEngine[Any]]], *, exact: bool, zone: str = "UTC") -> Any:
+    return pa.schema([pa.field(name, arrow_type(kind, exact=exact, zone=zone)) for name, kind in columns])
+
+
+def decoder_of(
+    columns: Iterable[tuple[str, sa.types.TypeEngine[Any]]],
+    *,
+    exact: bool,
+    zone: str = "UTC",
+    cast: bool,
+    operation: str,
+    target: str,
+) -> Decoder:
+    """What makes record batches of the server's rows; their schema is that of `schema_of`.
+
+    `cast` says that the statement makes a float8 of NUMERIC where it is not to be exact. The server takes longer for
+    that than for sending the digits, of which the decoder makes the same float.
+    """
+    fields = [
+        Field(name, _wire(kind, cast=cast and not exact), arrow_type(kind, exact=exact, zone=zone))
+        for name, kind in columns
+    ]
+    return Decoder(fields, operation=operation, target=target)
+
+
+def _wire(kind: sa.types.TypeEngine[Any], *, cast: bool) -> Wire:
+    """How the server sends a column that is selected as `as_read` says."""
+    match kind:
+        case sa.Float():
+            return "float"
+        case sa.Numeric():
+            return "float" if cast else "numeric"
+        case sa.Integer():
+            return "integer"
+        case sa.Boolean():
+            return "bool"
+        case sa.DateTime():
+            return "timestamp"
+        case sa.Date():
+            return "date"
+        case _:
+            return "text"
 
 
 def batch_of(rows: Sequence[Sequence[Any]], schema: Any, *, target: str) -> Any:

@@ -3,28 +3,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import call as to_thread
+from typing import Final, TypeAlias
 
 import psycopg
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Hypertable, Range
 from storekeeper.errors import CheckError, InputError, UniqueError
+from storekeeper.ledger import series
+from storekeeper.stores.sql.ahead import Ahead
 from storekeeper.stores.sql.arrow import Table
-from storekeeper.stores.sql.intake import Rows, to_batches
+from storekeeper.stores.sql.intake import Rows
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
-from storekeeper.stores.timescale.batches import chunks_of, each_chunk, earliest_of, encoded, latest_of
+from storekeeper.stores.timescale.batches import (
+    Part,
+    chunks_of,
+    each_chunk,
+    earliest_of,
+    latest_of,
+    merge_key,
+    parts,
+    rows_before,
+    several_chunks,
+    shares,
+    without_repeats,
+)
+from storekeeper.stores.timescale.checked import Checked, checked
 from storekeeper.stores.timescale.chunk_maker import ChunkMaker, lacks_chunk
+from storekeeper.stores.timescale.together import Together
 from storekeeper.stores.timescale.values import Appended, OnConflict
-from storekeeper.timescale.incoming import copy_into, copy_staged, count_keys, empty_staged, staged, write_staged
+from storekeeper.timescale.incoming import (
+    analyze_staged,
+    copy_into,
+    copy_staged,
+    direct,
+    empty_staged,
+    key_order,
+    merge_staged,
+    segment_order,
+    staged,
+)
 from storekeeper.timescale.levels import Level
+
+#: What is called with the rows of a call, once they are committed.
+OnWritten: TypeAlias = Callable[[Table], None]
 
 #: Attempts when retention takes a chunk away between its making and the rows' arrival.
 _ATTEMPTS: Final = 3
+#: Rows that are staged and merged at once: the server hashes them in memory.
+_MERGED_AT_ONCE: Final = 200_000
+#: From so many rows on they are encoded in a thread, while those before them are on their way.
+_MANY: Final = 50_000
 
 
 class Appending:
@@ -49,16 +85,18 @@ class Appending:
         self._connection = connection
         self._level = Level(hypertable, 0)
         self._on_conflict: OnConflict = on_conflict
+        self._order = key_order(hypertable)
         self._staged = False
 
     def write(self, rows: Rows, *, round_to: Mapping[str, int] | None = None) -> Appended:
         """Checks rows and writes them, chunks made as needed. Errors: as AsyncTimescale.append."""
         hypertable = self._level.hypertable
-        intake = to_batches(rows, hypertable.table, operation="append", target=hypertable.name, round_to=round_to)
-        if not intake.table.num_rows:
+
+        given = to_thread(checked, rows, hypertable, round_to)
+        if not given.table.num_rows:
             return Appended(0, 0)
-        table, ranges = self.make_room(intake.table)
-        return self.put(table, ranges, intake.rounded)
+        table, ranges = self.make_room(given.table)
+        return self.put(table, ranges, given.rounded, given.flagged)
 
     @property
     def connection(self) -> Connection:
@@ -69,46 +107,110 @@ class Appending:
         """Makes the chunks that checked rows need, in transactions of their own: (the rows grouped by them, their
         ranges), as `put` takes them. Raises BelowWatermarkError."""
         hypertable = self._level.hypertable
-        table, ranges = chunks_of(table, hypertable.time, hypertable.chunk)
+        table, ranges = to_thread(chunks_of, table, hypertable, self._order)
         self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
         return table, ranges
 
-    def put(self, table: Table, ranges: Sequence[Range], rounded: Mapping[str, int]) -> Appended:
-        """Writes checked rows, grouped by the chunks of these ranges, which are there."""
+    def put(
+        self,
+        table: Table,
+        ranges: Sequence[Range],
+        rounded: Mapping[str, int],
+        flagged: Mapping[str, int] | None = None,
+        *,
+        straight: Mapping[Range, bool] | None = None,
+    ) -> Appended:
+        """Writes checked rows, grouped by the chunks of these ranges, which are there.
+
+        `straight` writes into the columnstore, and says for which chunks these are the first rows: in its order then.
+        """
         try:
             if self._on_conflict == "error":
-                # One COPY a chunk: within a COPY the server extends each next chunk by what all before it took, up to
-                # half a megabyte, however few rows come to it.
-                for rows in each_chunk(table, ranges, self._level.time):
-                    self._copy(copy_into(self._level, table.column_names), rows)
-                done = Appended(table.num_rows, table.num_rows, rounded=rounded)
+                self._copy_chunks(table, ranges, straight)
+                done = Appended(table.num_rows, table.num_rows, rounded=rounded, flagged=flagged or {})
             else:
-                done = self._merge(table, rounded)
+                done = self._merge(table, ranges, rounded, flagged or {})
         except UniqueError as error:
             raise _naming_the_key(error) from error
+        if self._level.hypertable.late_rows == "keep":
+            done = replace(done, late=self._late(table))
         self.inserted += done.inserted
         self.updated += done.updated
         self.skipped += done.skipped
         return done
 
-    def _copy(self, statement: str, table: Table) -> None:
-        with self._pool.copy(self._connection, statement, operation="append", target=self._level.name) as copy:
-            for block in encoded(table, self._level.table):
-                copy.write(block)
+    def _late(self, table: Table) -> int:
+        """How many of these rows lie below the watermark. The triggers share its lock until this transaction ends."""
+        row = (self._connection.execute(series.watermark(self._level.name))).first()
+        mark = None if row is None else row.dropped_before
+        return 0 if mark is None else rows_before(table, self._level.time, mark)
 
-    def _merge(self, table: Table, rounded: Mapping[str, int]) -> Appended:
-        """Through a temporary table: rows of one key within the call are one row, then the server settles the rest."""
+    def _copy_chunks(self, table: Table, ranges: Sequence[Range], straight: Mapping[Range, bool] | None = None) -> None:
+        """One COPY a chunk: within a COPY the server extends each next chunk by what all before it took, up to half a
+        megabyte, however few rows come to it."""
+        level = self._level
+        streams = each_chunk(table, ranges, level.time)
+        self._send(copy_into(level, table.column_names), streams, table.num_rows, straight)
+
+    def _send(
+        self,
+        statement: str,
+        streams: Iterable[tuple[Range | None, Table]],
+        rows: int,
+        straight: Mapping[Range, bool] | None = None,
+    ) -> None:
+        """A COPY for each table. Many rows are encoded in a thread, while those before them are on their way."""
+        level = self._level
+        with ExitStack() as stack:
+            made = parts(streams, level.table)
+            ahead = stack.enter_context(Ahead(made)) if rows >= _MANY else None
+
+            def following() -> Part | None:
+                return next(made, None) if ahead is None else ahead.take()
+
+            part = following() if ahead is None else to_thread(following)
+            while part is not None:
+                if straight is not None and part.chunk is not None:
+                    executed(self._connection, direct(in_order=straight[part.chunk]))
+                with self._pool.copy(self._connection, statement, operation="append", target=level.name) as copy:
+                    copy.write(part.block)
+                    while not part.last:
+                        part = following() if ahead is None else to_thread(following)
+                        assert part is not None, "a stream has a last part"
+                        copy.write(part.block)
+                part = following() if ahead is None else to_thread(following)
+
+    def _merge(
+        self, table: Table, ranges: Sequence[Range], rounded: Mapping[str, int], flagged: Mapping[str, int]
+    ) -> Appended:
+        """Through a temporary table, some chunks at a time: rows of one key within the call are one row, then the
+        server settles the rest."""
         level, names = self._level, table.column_names
         update = self._on_conflict == "update"
-        executed(self._connection, empty_staged() if self._staged else staged(level, names))
-        self._staged = True
-        self._copy(copy_staged(names), table)
-        # the server tells an update from an insert only by a system column, which a partitioned table cannot return
-        bounds = earliest_of(table, level.time), latest_of(table, level.time)
-        keys = inspected(self._connection, count_keys(level, *bounds)) if update else None
-        written = executed(self._connection, write_staged(level, names, update=update))
-        inserted = min(written, keys.staged - keys.there) if keys else written
-        return Appended(table.num_rows, inserted, written - inserted, table.num_rows - written, rounded)
+        key = merge_key(level.hypertable)
+        inserted = updated = 0
+        for _, rows in several_chunks(table, ranges, level.time, _MERGED_AT_ONCE):
+            if key is not None:
+                rows = without_repeats(rows, key, "last" if update else "first")  # fewer of the same
+            executed(self._connection, empty_staged() if self._staged else staged(level, names))
+            self._staged = True
+            self._send(copy_staged(names), [(None, rows)], rows.num_rows)
+            executed(self._connection, analyze_staged(level))
+            bounds = earliest_of(rows, level.time), latest_of(rows, level.time)
+            merged = inspected(
+                self._connection, merge_staged(level, names, *bounds, update=update, repeated=key is None)
+            )
+            inserted += merged.written - merged.updated
+            updated += merged.updated
+        return Appended(table.num_rows, inserted, updated, table.num_rows - inserted - updated, rounded, flagged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Rows, grouped by the chunks that they go to."""
+
+    ranges: tuple[Range, ...]
+    table: Table
 
 
 class Appender:
@@ -126,29 +228,111 @@ class Appender:
         round_to: Mapping[str, int] | None,
         on_conflict: OnConflict,
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
+        connections: int = 1,
+        on_written: OnWritten | None = None,
     ) -> Appended:
         """All rows in one transaction, run again after a deadlock. Errors: as AsyncTimescale.append."""
+        written, table, _ = self.put(
+            hypertable, rows, round_to=round_to, on_conflict=on_conflict, timeout=timeout, connections=connections
+        )
+        if on_written is not None and table is not None:
+            on_written(table)
+        return written
+
+    def put(
+        self,
+        hypertable: Hypertable,
+        rows: Rows,
+        *,
+        round_to: Mapping[str, int] | None,
+        on_conflict: OnConflict,
+        timeout: float | Default | None,  # the server's, of the transaction
+        connections: int = 1,
+        straight: bool = False,
+        first_row: int = 0,
+    ) -> tuple[Appended, Table | None, tuple[Range, ...]]:
+        """`append`: (what became of the rows, the rows as they were checked, the chunks that they are in).
+
+        `straight` goes into the columnstore, in its order.
+        """
         level = Level(hypertable, 0)
         _check_key(hypertable, on_conflict)
-        intake = to_batches(rows, hypertable.table, operation="append", target=level.name, round_to=round_to)
-        if not intake.table.num_rows:
-            return Appended(0, 0)
-        table, ranges = chunks_of(intake.table, hypertable.time, hypertable.chunk)
-        earliest = earliest_of(table, hypertable.time)
+        self._check_connections(level, connections)
 
-        def write(connection: Connection) -> Appended:
-            appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
-            return appending.put(table, ranges, intake.rounded)
+        def prepared() -> tuple[Checked, tuple[Range, ...]]:
+            given = checked(rows, hypertable, round_to, first_row=first_row)
+            if not given.table.num_rows:
+                return given, ()
+            order = segment_order(hypertable) if straight else key_order(hypertable)
+            table, ranges = chunks_of(given.table, hypertable, order)
+            return replace(given, table=table), ranges
 
+        given, ranges = to_thread(prepared)
+        if not given.table.num_rows:
+            return Appended(0, 0), None, ()
+        works = [_Work(ranges, given.table)]
+        if connections > 1:
+            works = [_Work(*share) for share in shares(given.table, ranges, level.time, connections)]
+        earliest = earliest_of(given.table, level.time)
         for attempt in range(_ATTEMPTS):
-            self._chunks.ensure(level, ranges, earliest=earliest)
+            made = self._chunks.ensure(level, ranges, earliest=earliest)
+            first = {chunk: chunk in made for chunk in ranges}
             try:
-                return self._pool.run(write, timeout=timeout, operation="append", target=level.name)
+                writing = self._at_once if len(works) > 1 else self._in_one
+                written = writing(hypertable, works, on_conflict, timeout, first if straight else None)
+                break
             except CheckError as error:
                 self._chunks.forget(level)
                 if not lacks_chunk(error) or attempt == _ATTEMPTS - 1:
                     raise
-        raise AssertionError("a loop that ends by return or raise has ended")
+        return replace(written, rounded=given.rounded, flagged=given.flagged), given.table, ranges
+
+    def _in_one(
+        self,
+        hypertable: Hypertable,
+        works: Sequence[_Work],
+        on_conflict: OnConflict,
+        timeout: float | Default | None,  # the server's, of the transaction
+        straight: Mapping[Range, bool] | None,
+    ) -> Appended:
+        (work,) = works
+
+        def write(connection: Connection) -> Appended:
+            appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
+            return appending.put(work.table, work.ranges, {}, straight=straight)
+
+        return self._pool.run(write, timeout=timeout, operation="append", target=hypertable.name)
+
+    def _at_once(
+        self,
+        hypertable: Hypertable,
+        works: Sequence[_Work],
+        on_conflict: OnConflict,
+        timeout: float | Default | None,  # the server's, of the transaction
+        straight: Mapping[Range, bool] | None,
+    ) -> Appended:
+        """Each in a transaction of its own, none of which is committed before all rows are written."""
+        together = Together(len(works))
+
+        def write(work: _Work) -> Appended:
+            with self._pool.begin(timeout=timeout, operation="append", target=hypertable.name) as connection:
+                appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
+                done = appending.put(work.table, work.ranges, {}, straight=straight)
+                together.all_here()
+            return done
+
+        written = together.run([partial(write, work) for work in works])
+        return sum(written, Appended(0, 0))
+
+    def _check_connections(self, level: Level, connections: int) -> None:
+        most = self._pool.settings.size + self._pool.settings.overflow
+        if not 1 <= connections <= most:
+            raise InputError(
+                f"{connections} connections: the pool has {most}",
+                operation="append",
+                target=level.name,
+                hint="two are what a bulk load gains by; raise the size of the pool for more",
+            )
 
     @contextmanager
     def appending(

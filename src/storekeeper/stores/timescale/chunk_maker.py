@@ -10,13 +10,14 @@ from typing import Final
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Range
-from storekeeper.errors import BelowWatermarkError, CheckError, NotMigratedError
-from storekeeper.ledger import series
+from storekeeper.catalog.ranges import merged
+from storekeeper.errors import BelowWatermarkError, CheckError, ConflictError, NotMigratedError
+from storekeeper.ledger import archives, series
 from storekeeper.ledger.locks import chunks_lock
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
-from storekeeper.timescale.chunks import missing
+from storekeeper.timescale.chunks import Chunk, missing, uncovered
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 
@@ -37,7 +38,7 @@ class ChunkMaker:
         self._engine = engine
         self._service = service
         self._local = _LOCAL if owner is None else {"role": owner, **_LOCAL}
-        self._known: dict[str, frozenset[Range]] = {}
+        self._known: dict[str, tuple[Range, ...]] = {}
 
     def forget(self, level: Level) -> None:
         self._known.pop(level.name, None)
@@ -48,7 +49,8 @@ class ChunkMaker:
         Short transactions of their own: neither readers nor writers of the table wait for them. With `earliest`, the
         time of the oldest row to come, BelowWatermarkError is raised where that is too old.
         """
-        wanted = missing(ranges, level.chunk, self._known.get(level.name, frozenset()))
+        known = self._known.get(level.name, ())
+        wanted = [piece for piece in missing(ranges, level.chunk, ()) if uncovered([piece], known)]
         made: list[Range] = []
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
@@ -68,8 +70,9 @@ class ChunkMaker:
         connection.execute(chunks_lock(level.name).in_transaction())
         # asked for under the lock, so that what another has just made is seen
         existing = inspected(connection, self._engine.chunks(level))
-        there = frozenset(chunk.range for chunk in existing)
-        needed = tuple(piece for piece in wanted if piece not in there)
+        there = merged(chunk.range for chunk in existing)
+        # chunks of another length or grid may be there: those that the server made itself, or of before a change
+        needed = uncovered(wanted, there)
         if needed and earliest is not None:
             _check_watermark(connection, level, earliest)
         if needed and self._service:
@@ -77,9 +80,11 @@ class ChunkMaker:
         elif needed:
             for leftover in inspected(connection, self._engine.leftovers(level)):
                 if leftover.range in needed:  # an interrupted retention left a table of this name
+                    if (connection.execute(archives.held_chunk(level.name, leftover.name))).scalar_one():
+                        raise _being_archived(level, leftover)
                     executed(connection, self._engine.drop(level, leftover))
             executed(connection, self._engine.make_chunks(level, needed))
-        self._known[level.name] = there.union(needed)
+        self._known[level.name] = merged((*there, *needed))
         return list(needed)
 
 
@@ -101,6 +106,16 @@ def _check_watermark(connection: Connection, level: Level, earliest: datetime) -
             target=level.name,
             hint="leave older rows out: the rollups hold what was there; history is loaded before the first drop",
         )
+
+
+def _being_archived(level: Level, chunk: Chunk) -> ConflictError:
+    """Only retention drops such a table: it looks again whether the archive has all of its rows."""
+    return ConflictError(
+        f"{chunk.name} is on its way to the archive",
+        operation="append",
+        target=level.name,
+        hint="late rows of its time are taken again once the retention job has dropped it",
+    )
 
 
 _MIGRATE: Final = "run `storekeeper migrate`"

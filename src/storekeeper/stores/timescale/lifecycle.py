@@ -2,9 +2,9 @@
 """The life of a series: refresh, retention, compression. Every step can be cut off; the next run goes on from there.
 
 Retention of a level: finish detachments that were interrupted → refresh every rollup above it → verify them against
-what is about to go → raise the watermark → detach each chunk → drop it. A kill before the watermark rose changes
-nothing but that rollups are newer. After it, what lies below it is in the rollups for good, takes no more rows, and is
-dropped by this run or the next.
+what is about to go → raise the watermark → archive each chunk, where declared → detach → drop it. A kill before the
+watermark rose changes nothing but that rollups are newer. After it, what lies below it is in the rollups for good,
+takes no more rows, and is dropped by this run or the next.
 """
 
 from __future__ import annotations
@@ -17,42 +17,57 @@ from typing import Final
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import CheckError, ConflictError, NotMigratedError, NotVerifiedError
+from storekeeper.errors import ConflictError, NotMigratedError, NotVerifiedError
 from storekeeper.ledger import series
-from storekeeper.ledger.locks import chunks_lock, refresh_lock, series_lock
+from storekeeper.ledger.locks import chunks_lock, series_lock
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
-from storekeeper.stores.timescale.chunk_maker import ChunkMaker, lacks_chunk
-from storekeeper.stores.timescale.values import Dropped, Refreshed
+from storekeeper.stores.timescale.archiving import Archiving
+from storekeeper.stores.timescale.chunk_maker import ChunkMaker
+from storekeeper.stores.timescale.refreshing import Refresher
+from storekeeper.stores.timescale.values import Archived, Dropped, Refreshed
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level, levels
 from storekeeper.timescale.lifecycle import due_for_compression, due_for_drop, due_for_refresh, new_watermark
+from storekeeper.timescale.statement import Statement
 
-#: How long to wait for rows to be free, for a lock that stops writers, and for readers of a chunk that is to go.
-_REFRESHING: Final = {"lock_timeout": "30s"}
+#: How long to wait for a lock that stops writers, for readers of a chunk that is to be detached, and for those of one
+#: that is there until it is dropped: whoever comes after waits with it.
 _RAISING: Final = {"lock_timeout": "2s"}
 _DETACHING: Final = {"lock_timeout": "60s"}
+_DROPPING: Final = {"lock_timeout": "2s"}
+#: How long to wait for writers of a chunk that is to be compressed.
+_COMPRESSING: Final = {"lock_timeout": "10s"}
 #: Rounds of refresh and verification while rows that are about to go keep changing.
 _ROUNDS: Final = 5
-_ATTEMPTS: Final = 3
 
 
 class Lifecycle:
     """Refreshes rollups, compresses chunks and drops what is due."""
 
-    def __init__(self, pool: Pool, engine: Engine, chunks: ChunkMaker, *, owner: str | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        engine: Engine,
+        chunks: ChunkMaker,
+        archiving: Archiving,
+        *,
+        owner: str | None = None,
+    ) -> None:
         self._pool = pool
+        self._archiving = archiving
         self._engine = engine
         self._chunks = chunks
         # rows are the jobs' own to change; tables are taken away as their owner
         self._as_owner: dict[str, str] = {} if owner is None else {"role": owner}
+        self._refresher = Refresher(pool, engine, chunks, self._as_owner)
 
-    def refresh(self, hypertable: Hypertable, before: datetime, above: int = 0) -> list[Refreshed]:
-        """Every rollup above the level of that depth, the finest first: buckets that changed and ended by `before`."""
+    def refresh(self, hypertable: Hypertable, before: datetime) -> list[Refreshed]:
+        """Every rollup, the finest first: buckets that changed and ended by `before`."""
         done: list[Refreshed] = []
-        for level in Level(hypertable, above).coarser:
+        for level in Level(hypertable, 0).coarser:
             with self._reading(level) as connection:
                 pending = inspected(connection, self._engine.pending(level.source))
                 filled = [
@@ -62,34 +77,10 @@ class Lifecycle:
             for window in due_for_refresh(level, pending, before):
                 for piece, may_hold_rows in pieces(window, filled, level.source.chunk, level.buckets.every):
                     wanted = [piece] if may_hold_rows and (own is None or piece.upper > own) else []
-                    rows = self._refresh_piece(level, piece, wanted)
+                    rows = self._refresher.refresh(level, piece, wanted)
                     if may_hold_rows:
                         done.append(Refreshed(level.name, piece, rows))
         return done
-
-    def _refresh_piece(self, level: Level, piece: Range, wanted: Sequence[Range]) -> int:
-        """One window in one transaction; returns how many rows the rollup has in it. `wanted` ranges get chunks."""
-
-        def attempt() -> int:
-            with self._pool.begin(
-                timeout=None, operation="refresh", target=level.name, local=_REFRESHING
-            ) as connection:
-                connection.execute(refresh_lock(level.name).in_transaction())
-                # shared with the writers: the source's watermark stands still until this commits
-                connection.execute(series_lock(level.source.name).in_transaction(shared=True))
-                return executed(connection, self._engine.refresh(level, piece))
-
-        for left in range(_ATTEMPTS - 1, -1, -1):
-            self._chunks.ensure(level, wanted)
-            try:
-                return patiently(attempt)
-            except CheckError as error:
-                if not left or not lacks_chunk(error):
-                    raise
-                # rows came to a new chunk since this was planned, or the rollup's own was dropped
-                self._chunks.forget(level)
-                wanted = [piece]
-        raise AssertionError("a loop that ends by return or raise has ended")
 
     def drop_chunks(self, hypertable: Hypertable, as_of: datetime, *, dry_run: bool) -> list[Dropped]:
         """Retention of all levels, the rows first; those of which nothing goes are left out."""
@@ -109,24 +100,42 @@ class Lifecycle:
         leftovers = [chunk for chunk in leftovers if mark is not None and chunk.range.upper <= mark]
         raised = new_watermark(level, due) if due else mark
         if dry_run:
-            return Dropped(level.name, (*leftovers, *due), raised, (), dry_run)
+            kept = self._archiving.foreseen(level, (*leftovers, *due))
+            return Dropped(level.name, (*leftovers, *due), raised, (), dry_run, kept)
+        if due or leftovers:
+            self._archiving.begin(level, mark, raised)
         refreshed: list[Refreshed] = []
         if due and raised is not None and (mark is None or raised > mark):
             refreshed = self._hold(level, due, mark, raised)
-        for chunk in due:
-            self._detach(level, chunk)
-            self._drop(level, chunk)
-        for chunk in leftovers:
-            self._drop(level, chunk)
+        archived = [self._take(level, chunk, detached=False) for chunk in due]
+        archived += [self._take(level, chunk, detached=True) for chunk in leftovers]
         self._chunks.forget(level)
-        return Dropped(level.name, (*leftovers, *due), raised, tuple(refreshed))
+        kept = tuple(one for one in archived if one is not None)
+        return Dropped(level.name, (*leftovers, *due), raised, tuple(refreshed), archived=kept)
+
+    def _take(self, level: Level, chunk: Chunk, *, detached: bool) -> Archived | None:
+        """Archives a chunk where that is declared, then drops it."""
+        for _ in range(_ROUNDS):
+            archived = self._archiving.keep(level, chunk, detached=detached)
+            if self._engine.detaches and not detached:
+                self._detach(level, chunk)
+                detached = True
+            if self._drop(level, chunk):
+                return archived
+        raise ConflictError(
+            "rows keep coming to it while it is archived",
+            operation="drop",
+            target=f"{level.schema}.{chunk.name}",
+            hint="it was not dropped; the next run tries again",
+        )
 
     def _hold(self, level: Level, due: Sequence[Chunk], mark: datetime | None, raised: datetime) -> list[Refreshed]:
         """Has every rollup above hold what is about to go, then raises the watermark. Raises NotVerifiedError."""
         refreshed: list[Refreshed] = []
         oldest = due[0].range.lower
         for _ in range(_ROUNDS):
-            refreshed += self.refresh(level.hypertable, raised, level.depth)
+            # from the rows on: what is noted of a finer level would hold this one back
+            refreshed += self.refresh(level.hypertable, raised)
             different = self._different(level, Range(max(mark, oldest) if mark else oldest, raised))
             if self._raise(level, raised, different):
                 return refreshed
@@ -196,18 +205,27 @@ class Lifecycle:
         with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
             executed(connection, self._engine.detach(level, chunk))
 
-    def _drop(self, level: Level, chunk: Chunk) -> None:
+    def _drop(self, level: Level, chunk: Chunk) -> bool:
+        """False, and nothing done, where rows came to it that are to be archived first."""
         target = f"{level.schema}.{chunk.name}"
-        local = {**self._as_owner, **_DETACHING}
-        with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
-            # a chunk of the same name may have been made for late rows that are kept: that one stays
-            connection.execute(chunks_lock(level.name).in_transaction())
-            leftovers = inspected(connection, self._engine.leftovers(level))
-            if any(leftover.name == chunk.name for leftover in leftovers):
-                executed(connection, self._engine.drop(level, chunk))
+        local = {**self._as_owner, **(_DETACHING if self._engine.detaches else _DROPPING)}
+
+        def attempt() -> bool:
+            with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
+                # a chunk of the same name may have been made for late rows that are kept: that one stays
+                connection.execute(chunks_lock(level.name).in_transaction())
+                leftovers = inspected(connection, self._engine.leftovers(level))
+                if not self._engine.detaches or any(leftover.name == chunk.name for leftover in leftovers):
+                    if not self._archiving.release(connection, level, chunk, detached=self._engine.detaches):
+                        return False
+                    executed(connection, self._engine.drop(level, chunk))
+                return True
+
+        return patiently(attempt)
 
     def compress(self, hypertable: Hypertable, as_of: datetime, *, dry_run: bool) -> list[Chunk]:
-        """Compresses the chunks that are old enough, and returns them.
+        """Compresses the chunks that are old enough, and takes rows that came since into compressed ones; returns them
+        as they were found.
 
         Raises NotSupportedError where there are some and the engine has no columnstore.
         """
@@ -215,13 +233,30 @@ class Lifecycle:
         with self._reading(level) as connection:
             due = due_for_compression(hypertable, inspected(connection, self._engine.chunks(level)), as_of)
         for chunk in due:
-            statements = self._engine.compress(level, chunk)
+            act = self._engine.recompress if chunk.compressed else self._engine.compress
+            statements = act(level, chunk)
             if not dry_run:
-                with self._pool.begin(
-                    timeout=None, operation="compress", target=chunk.name, local=self._as_owner
-                ) as connection:
-                    executed(connection, statements)
+                self._compress(chunk, statements)
         return list(due)
+
+    def compress_within(self, hypertable: Hypertable, ranges: Sequence[Range]) -> None:
+        """Compresses the chunks that these ranges touch, however old they are, and takes rows that came since into
+        compressed ones."""
+        level = Level(hypertable, 0)
+        with self._reading(level) as connection:
+            there = inspected(connection, self._engine.chunks(level))
+        for chunk in (chunk for chunk in there if any(chunk.range.overlaps(piece) for piece in ranges)):
+            act = self._engine.recompress if chunk.compressed else self._engine.compress
+            self._compress(chunk, act(level, chunk))
+
+    def _compress(self, chunk: Chunk, statements: Sequence[Statement]) -> None:
+        local = {**self._as_owner, **_COMPRESSING}
+
+        def attempt() -> None:
+            with self._pool.begin(timeout=None, operation="compress", target=chunk.label, local=local) as connection:
+                executed(connection, statements)
+
+        patiently(attempt)
 
     def _reading(self, level: Level) -> AbstractContextManager[Connection]:
         return self._pool.begin(timeout=None, operation="inspect", target=level.name)

@@ -1,36 +1,34 @@
 # Generated from read_async.py by tools/unasync.py. Change that file, then run `make generate`.
-"""Rows and bars out, as Arrow tables: read in batches, each in one snapshot of the store."""
+"""Rows out, as Arrow: by COPY in binary, block by block, each read in one snapshot of the store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime
+from operator import call as to_thread
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import BelowWatermarkError, InputError
-from storekeeper.ledger import series
-from storekeeper.span import Span
-from storekeeper.stores.sql.arrow import Table
+from storekeeper.catalog import Hypertable
+from storekeeper.stores.sql.arrow import RecordBatch, Table
+from storekeeper.stores.sql.copy_blocks import Blocks
+from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.sql.pool import Pool
-from storekeeper.stores.sql.running import inspected
-from storekeeper.stores.timescale.answers import batch_of, schema_of, table_of
-from storekeeper.timescale.bars import bar_columns, level_for, select_bars
-from storekeeper.timescale.chunks import aligned
+from storekeeper.stores.sql.transaction import DEFAULT, Default
+from storekeeper.stores.timescale.answers import decoder_of, table_of
+from storekeeper.stores.timescale.cold import Wanted
+from storekeeper.stores.timescale.streaming import Batches
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.quoting import qualified
 from storekeeper.timescale.rows import read_columns, select_latest, select_rows
 from storekeeper.timescale.statement import Statement
 
-#: Rows that are held as Python objects at once.
-_BATCH: Final = 20_000
-_READING: Final = {"cursor_tuple_fraction": "1"}  # all rows are fetched: plan for the last, not for the first
+#: Rows of a block: what decoding them touches stays in the processor's cache.
+_BLOCK: Final = 16_384
 
 
 class Reader:
@@ -52,121 +50,113 @@ class Reader:
         limit: int | None,
         exact: bool,
         newest_first: bool,
+        zone: str,
+        timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
     ) -> Table:
         level = replace(level, shown=self._shown)
         chosen = read_columns(level, columns)
         statement = select_rows(
-            level, chosen, start=start, end=end, where=where, limit=limit, exact=exact, newest_first=newest_first
+            level, chosen, start=start, end=end, where=where, limit=limit, newest_first=newest_first
         )
-        with self._pool.begin(operation="read", target=level.name, local=_READING) as connection:
-            return self._fetched(connection, statement, chosen, exact=exact, target=level.name)
+        with self._pool.begin(timeout=timeout, operation="read", target=level.name) as connection:
+            return self._read(connection, statement, _decoder(chosen, exact, zone, "read", level.name))
 
-    def latest(self, hypertable: Hypertable, keys: Sequence[object] | None, *, exact: bool) -> Table:
-        statement = select_latest(hypertable, keys, exact=exact)
-        columns = tuple(hypertable.table.columns)
-        with self._pool.begin(operation="read latest", target=hypertable.name) as connection:
-            return self._fetched(connection, statement, columns, exact=exact, target=hypertable.name)
-
-    def bars(
+    def stream(
         self,
-        hypertable: Hypertable,
-        keys: Sequence[object] | None,
+        level: Level,
         *,
-        every: Span,
         start: datetime | None,
         end: datetime | None,
+        where: Mapping[str, Sequence[object]] | None,
+        columns: Sequence[str] | None,
         exact: bool,
-    ) -> Table:
-        level, columns = replace(level_for(hypertable, every), shown=self._shown), bar_columns(hypertable)
-        with self._snapshot(level) as connection:
-            floor = _watermark(connection, Level(hypertable, 0))
-            gone = _watermark(connection, level)
-            if start is not None and gone is not None and every.floor(start) < gone:
-                raise _too_early(level, every, gone)
-            window = self._window(connection, level, every, start, end, gone)
-            stale: list[Range] = []
-            if window is None:
-                return table_of([], schema_of([(c.name, c.kind) for c in columns], exact=exact))
-            for source in level.finer:
-                stale += inspected(connection, self._engine.pending(source))
-            if level.depth:
-                stale = list(aligned(stale, level.buckets.every))
-            statement = select_bars(level, every, window, stale, floor, keys, exact=exact)
-            return self._fetched(connection, statement, columns, exact=exact, target=hypertable.name)
+        zone: str,
+        batch_rows: int,
+        timeout: float | Default | None,  # the server's, of the transaction
+    ) -> Batches:
+        level = replace(level, shown=self._shown)
+        chosen = read_columns(level, columns)
+        statement = select_rows(level, chosen, start=start, end=end, where=where, limit=None)
+        decoder = _decoder(chosen, exact, zone, "read", level.name)
+        transaction = self._pool.begin(timeout=timeout, operation="read", target=level.name)
+        return Batches(self._batches(transaction, statement, decoder, batch_rows), decoder.schema)
 
-    @contextmanager
-    def _snapshot(self, level: Level) -> Iterator[Connection]:
-        """One snapshot, in which what is pending, what was dropped and what the tables hold agree.
-
-        The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away.
-        """
-        tables = ", ".join(qualified(one.schema, one.read_name) for one in (*level.finer[:1], level))
-        with self._pool.begin(
-            isolation="repeatable read", operation="read bars", target=level.hypertable.name, local=_READING
-        ) as connection:
-            connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS SHARE MODE"))
-            yield connection
-
-    def _window(
+    def reading(
         self,
         connection: Connection,
         level: Level,
-        every: Span,
+        wanted: Wanted,
+        *,
         start: datetime | None,
         end: datetime | None,
-        gone: datetime | None,
-    ) -> Range | None:
-        """The whole buckets that [start, end) touches; an end left open is where the chunks end. None: no rows."""
-        if start is None or end is None:
-            held = [c.range for one in (*level.finer[:1], level) for c in inspected(connection, self._chunks(one))]
-            if not held:
-                return None
-            start = start or max(min(piece.lower for piece in held), gone or min(piece.lower for piece in held))
-            end = end or max(piece.upper for piece in held)
-        if end <= start:
-            raise InputError(f"ends at {end}, before it begins", operation="read bars", target=level.hypertable.name)
-        return Range(every.floor(start), every.ceil(end))
+        limit: int | None,
+        newest_first: bool,
+        most: int,
+    ) -> Generator[RecordBatch, None]:
+        """Rows in the transaction of this connection, `most` at a time or fewer; to be closed where one stops early."""
+        statement = select_rows(
+            replace(level, shown=self._shown),
+            wanted.columns,
+            start=start,
+            end=end,
+            where=wanted.where,
+            limit=limit,
+            newest_first=newest_first,
+        )
+        return self._batches(nullcontext(connection), statement, wanted.decoder, most)
 
-    def _chunks(self, level: Level) -> Any:
-        return self._engine.chunks(level)
+    def latest(self, hypertable: Hypertable, keys: Sequence[object] | None, *, exact: bool, zone: str) -> Table:
+        statement = select_latest(hypertable, keys)
+        decoder = _decoder(tuple(hypertable.table.columns), exact, zone, "read latest", hypertable.name)
+        with self._pool.begin(operation="read latest", target=hypertable.name) as connection:
+            return self._read(connection, statement, decoder)
 
-    def _fetched(
+    def fetched(
         self,
         connection: Connection,
         statement: Statement,
-        columns: Sequence[Any],
+        columns: Sequence[tuple[str, sa.types.TypeEngine[Any]]],
         *,
         exact: bool,
-        target: str,
+        target: str = "the answer",
+        cast: bool = True,
     ) -> Table:
-        """All rows of a statement, through a cursor of the server, so that few are held as Python objects at once."""
-        schema = schema_of(
-            [(column.name, getattr(column, "type", None) or column.kind) for column in columns], exact=exact
+        """All rows of a statement that selects these columns as `as_read` does; with `cast` false, NUMERIC as it is
+        even where it shall become a float."""
+        return self._read(
+            connection, statement, decoder_of(columns, exact=exact, cast=cast, operation="read", target=target)
         )
-        raw = connection.connection
-        driver = raw.driver_connection
-        assert driver is not None
-        compiled = statement.clause().compile(dialect=connection.dialect)
-        batches = []
-        with driver.cursor("storekeeper_read") as cursor:
-            cursor.execute(str(compiled), compiled.params, binary=True)
-            while rows := cursor.fetchmany(_BATCH):
-                batches.append(batch_of(rows, schema, target=target))
-        return table_of(batches, schema)
+
+    def _read(self, connection: Connection, statement: Statement, decoder: Decoder) -> Table:
+        found: list[RecordBatch] = []
+        with closing(self._batches(nullcontext(connection), statement, decoder, _BLOCK)) as batches:
+            for batch in batches:
+                found += (batch,)
+        return table_of(found, decoder.schema)
+
+    def _batches(
+        self,
+        connecting: AbstractContextManager[Connection],
+        statement: Statement,
+        decoder: Decoder,
+        most: int,
+    ) -> Generator[RecordBatch, None]:
+        """The rows of a statement, `most` at a time or fewer. Whoever stops early closes it: the server is told to
+        stop, and what it has sent is thrown away."""
+        with connecting as connection:
+            query = statement.clause().compile(dialect=connection.dialect)
+            copying = f"COPY ({query}) TO STDOUT (FORMAT binary, ENCODING 'UTF8')"
+            with self._pool.copy(
+                connection, copying, query.params, operation=decoder.operation, target=decoder.target
+            ) as copy:
+                blocks = Blocks(copy.connection.pgconn)
+                while not blocks.ended:
+                    block = copy.connection.wait(blocks.next_block(most))
+                    if block.lengths:
+                        yield to_thread(decoder.decode, block)
+                copy.read()
 
 
-def _watermark(connection: Connection, level: Level) -> datetime | None:
-    row = (connection.execute(series.watermark(level.name))).first()
-    moment: datetime | None = None if row is None else row.dropped_before
-    return moment
-
-
-def _too_early(level: Level, every: Span, gone: datetime) -> BelowWatermarkError:
-    kept = level.coarser[-1].buckets.every if level.coarser else None
-    hint = f"start there, or ask for bars of {kept}" if kept else "start there"
-    return BelowWatermarkError(
-        f"what bars of {every} are made of was dropped before {gone:%Y-%m-%d %H:%M:%S} UTC",
-        operation="read bars",
-        target=level.hypertable.name,
-        hint=hint,
-    )
+def _decoder(columns: Sequence[sa.Column[Any]], exact: bool, zone: str, operation: str, target: str) -> Decoder:
+    named = [(column.name, column.type) for column in columns]
+    return decoder_of(named, exact=exact, zone=zone, cast=False, operation=operation, target=target)

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 
 from storekeeper.catalog import Catalog, Hypertable, Range
 from storekeeper.clock import as_utc
 from storekeeper.ledger import series
-from storekeeper.span import Span
 from storekeeper.stores.health import Health
-from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.intake import Rows
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.running_async import inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
-from storekeeper.stores.timescale.append_async import AsyncAppender, AsyncAppending
+from storekeeper.stores.timescale.append_async import AsyncAppender, AsyncAppending, AsyncOnWritten
+from storekeeper.stores.timescale.archiving_async import AsyncArchiving
+from storekeeper.stores.timescale.backfill_async import AsyncBackfiller, ManyRows
 from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
+from storekeeper.stores.timescale.cold import Cold
 from storekeeper.stores.timescale.lifecycle_async import AsyncLifecycle
-from storekeeper.stores.timescale.read_async import AsyncReader
-from storekeeper.stores.timescale.values import Appended, Dropped, OnConflict, Refreshed, Size
+from storekeeper.stores.timescale.reads_async import AsyncReads
+from storekeeper.stores.timescale.values import Appended, ArchivedPart, Backfilled, Dropped, OnConflict, Refreshed, Size
+from storekeeper.stores.timescale.writer_async import AsyncWriter
 from storekeeper.timescale.chunks import Chunk
 from storekeeper.timescale.engine import Engine
-from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.levels import levels
 from storekeeper.timescale.lifecycle import ahead
 
 
-class AsyncTimescale:
+class AsyncTimescale(AsyncReads):
     """Time series, by the engine that the store was migrated with.
 
     | call | gives |
     | --- | --- |
     | `await store.append("invest.intraday_prices", frame)` | rows in: all, or none |
     | `await store.bars("invest.intraday_prices", ["AAPL"], every=minutes(5))` | bars, from the best rollup |
+    | `await store.as_of("invest.trades", "invest.quotes", ["AAPL"], start=…)` | rows with what was known then |
     | `await store.raw("invest.intraday_prices", start=…, where={"symbol": ["AAPL"]})` | rows as they are |
+    | `async for batch in store.stream("invest.intraday_prices")` | the same rows, batch by batch |
     | `await store.latest("invest.intraday_prices", ["AAPL", "MSFT"])` | the newest row of each key |
     | `await store.refresh("invest.intraday_prices", as_of=now)` | rollups made anew where rows changed |
     | `await store.drop_chunks("invest.intraday_prices", as_of=now)` | retention, once the rollups hold what goes |
@@ -45,17 +50,24 @@ class AsyncTimescale:
     """
 
     def __init__(
-        self, pool: AsyncPool, catalog: Catalog, engine: Engine, *, owner: str | None = None, service: bool = False
+        self,
+        pool: AsyncPool,
+        catalog: Catalog,
+        engine: Engine,
+        *,
+        owner: str | None = None,
+        service: bool = False,
+        archive: Cold | None = None,
     ) -> None:
         """`owner` is the role that owns the tables, where the pool logs in by another one that may become it. `service`
-        says that it logs in as one that may only write rows: chunks are made for it, and rollups shown to it."""
-        self.pool = pool
-        self.catalog = catalog
-        self.engine = engine
+        says that it logs in as one that may only write rows: chunks are made for it, and rollups shown to it. `archive`
+        is the cold tier, where datasets are archived."""
+        super().__init__(pool, catalog, engine, service=service, archive=archive)
         self._chunks = AsyncChunkMaker(pool, engine, owner=owner, service=service)
         self._appender = AsyncAppender(pool, self._chunks)
-        self._reader = AsyncReader(pool, engine, shown=service)
-        self._lifecycle = AsyncLifecycle(pool, engine, self._chunks, owner=owner)
+        self._archiving = AsyncArchiving(pool, archive, partial(self._reader.fetched, exact=True))
+        self._lifecycle = AsyncLifecycle(pool, engine, self._chunks, self._archiving, owner=owner)
+        self._backfiller = AsyncBackfiller(pool, self._appender, engine, self._lifecycle)
 
     async def append(
         self,
@@ -65,6 +77,8 @@ class AsyncTimescale:
         round_to: Mapping[str, int] | None = None,
         on_conflict: OnConflict = "error",
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
+        connections: int = 1,
+        on_written: AsyncOnWritten | None = None,
     ) -> Appended:
         """Takes rows in: list of dicts, pandas or polars frame, Arrow table. All of them, or none; history too: its
         chunks are made as needed.
@@ -72,12 +86,23 @@ class AsyncTimescale:
         Rows whose natural key is there already: "error" raises UniqueError, which names the key; "skip" leaves them
         out; "update" takes their columns over. Of rows with one key in the same call, "skip" takes the first, "update"
         the last. `round_to` names columns that may be rounded, and to how many decimals; `timeout` in seconds, the
-        pool's by default.
+        pool's by default. Rows that a declared flag marks are taken, and counted in `flagged`.
+
+        `connections` writes whole chunks over so many at once, each a transaction; none is committed before all rows
+        are written, so that it is all or none but for a server that dies between the commits: then whole chunks are in.
+        A deadlock is then the caller's to try again. `on_written` is called with the rows, as an Arrow table, once they
+        are committed; its errors reach the caller, and the rows stay.
 
         Raises ColumnError, ValueFitError (row, column), NaiveTimeError, CheckError, UniqueError, BelowWatermarkError.
         """
         return await self._appender.append(
-            self._hypertable(dataset), rows, round_to=round_to, on_conflict=on_conflict, timeout=timeout
+            self._hypertable(dataset),
+            rows,
+            round_to=round_to,
+            on_conflict=on_conflict,
+            timeout=timeout,
+            connections=connections,
+            on_written=on_written,
         )
 
     async def upsert(
@@ -87,9 +112,81 @@ class AsyncTimescale:
         *,
         round_to: Mapping[str, int] | None = None,
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
+        connections: int = 1,
+        on_written: AsyncOnWritten | None = None,
     ) -> Appended:
-        """`append` with on_conflict="update"."""
-        return await self.append(dataset, rows, round_to=round_to, on_conflict="update", timeout=timeout)
+        """`append` with on_conflict="update". Rows that are there as they are handed in are not touched; where two
+        calls bring the same key at once, the row of either stays, whole."""
+        return await self.append(
+            dataset,
+            rows,
+            round_to=round_to,
+            on_conflict="update",
+            timeout=timeout,
+            connections=connections,
+            on_written=on_written,
+        )
+
+    async def backfill(
+        self,
+        dataset: Hypertable | str,
+        rows: ManyRows,
+        *,
+        round_to: Mapping[str, int] | None = None,
+        on_conflict: OnConflict = "error",
+        timeout: float | None = None,
+        connections: int = 1,
+    ) -> Backfilled:
+        """Takes sealed days in, and leaves their chunks in the columnstore, where the engine has one; where it has
+        none, or none is declared, it is an append, and `note` says so.
+
+        `rows` as `append` takes them, or an iterable of such frames, each of which is one transaction: after a failure
+        the frames before it are in (a note on the error says how many rows), and on_conflict="skip" goes on from there.
+        Rows of a dataset without unique index or trigger go straight into the columnstore, where the server can.
+        `timeout` in seconds, of each transaction; `connections` as of `append`, and for compressing too.
+
+        Raises what `append` raises, and ConflictError where a chunk stays locked; the rows are in then, and the
+        `compression` job compresses them when they are old enough.
+        """
+        return await self._backfiller.backfill(
+            self._hypertable(dataset),
+            rows,
+            round_to=round_to,
+            on_conflict=on_conflict,
+            timeout=timeout,
+            connections=connections,
+        )
+
+    def writer(
+        self,
+        dataset: Hypertable | str,
+        *,
+        size: int = 1_000,
+        seconds: float = 1.0,
+        capacity: int | None = None,
+        on_conflict: OnConflict | None = None,
+        round_to: Mapping[str, int] | None = None,
+        on_written: AsyncOnWritten | None = None,
+    ) -> AsyncWriter:
+        """A buffer for single ticks: `async with store.writer(…) as ticks`, then `await ticks.add({…})` as they come.
+
+        It writes when `size` rows wait, when the first has waited for `seconds`, on `await ticks.flush()` and at the
+        end of the block; `add` waits while `capacity` rows (10 x `size`) are not committed. What is durable, and what
+        becomes of refused rows: see AsyncWriter. `on_conflict` is "update" where there is a natural key, so that a
+        batch whose commit was not heard of can be written again; without one such a batch may come to be there twice.
+        `on_written` is called with the rows of each transaction, as an Arrow table, once they are committed; its errors
+        are raised by the next call.
+        """
+        return AsyncWriter(
+            self._appender,
+            self._hypertable(dataset),
+            size=size,
+            seconds=seconds,
+            capacity=capacity,
+            on_conflict=on_conflict,
+            round_to=round_to,
+            on_written=on_written,
+        )
 
     def appending(
         self,
@@ -105,65 +202,13 @@ class AsyncTimescale:
         """
         return self._appender.appending(self._hypertable(dataset), on_conflict=on_conflict, timeout=timeout)
 
-    async def bars(
-        self,
-        dataset: Hypertable | str,
-        keys: Sequence[object] | None = None,
-        *,
-        every: Span,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        exact: bool = False,
-    ) -> Table:
-        """Bars of `every`, in order of time and key: bucket (its first instant), the keys, open, high, low, close,
-        volume, vwap (volume-weighted average price), count, as far as the rollups have these measures.
+    async def archived_parts(self, dataset: Hypertable | str | None = None) -> list[ArchivedPart]:
+        """The chunks that were archived, of one dataset or of all, in order of dataset and time."""
+        return await self._archiving.parts(None if dataset is None else self._hypertable(dataset).name)
 
-        Whole buckets: those that [start, end) touches. They come from the coarsest rollup whose buckets fill them, and
-        from the rows where that one is behind, so they are right whether or not a refresh has run. `keys` are values
-        of the key column, or tuples where there are several; None for all. With `exact`, vwap has 12 decimals.
-
-        Raises BelowWatermarkError where `start` lies before what retention has left for bars of this length.
-        """
-        return await self._reader.bars(
-            self._hypertable(dataset), keys, every=every, start=_utc(start), end=_utc(end), exact=exact
-        )
-
-    async def raw(
-        self,
-        dataset: Hypertable | str,
-        *,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        where: Mapping[str, Sequence[object]] | None = None,
-        columns: Sequence[str] | None = None,
-        limit: int | None = None,
-        exact: bool = False,
-        newest_first: bool = False,
-    ) -> Table:
-        """Rows of [start, end) as they are, of a hypertable or (by name) of a rollup, in order of time and natural key,
-        or in the opposite order: with a `limit`, the oldest or the newest of them.
-
-        `where` names columns and the values that they may have.
-        """
-        return await self._reader.rows(
-            self._level(dataset),
-            start=_utc(start),
-            end=_utc(end),
-            where=where,
-            columns=columns,
-            limit=limit,
-            exact=exact,
-            newest_first=newest_first,
-        )
-
-    async def latest(
-        self, dataset: Hypertable | str, keys: Sequence[object] | None = None, *, exact: bool = False
-    ) -> Table:
-        """The newest row of each key (of the natural key without the time), in order of the keys.
-
-        With `keys` it is a look-up by index, without them a look at every row.
-        """
-        return await self._reader.latest(self._hypertable(dataset), keys, exact=exact)
+    async def verify_archived(self, part: ArchivedPart) -> None:
+        """Reads the files of an archived chunk and compares them with what was written. Raises DamagedArchiveError."""
+        await self._archiving.verify(part)
 
     async def chunks(self, dataset: Hypertable | str) -> list[Chunk]:
         """The chunks of a hypertable or rollup, in order of time."""
@@ -201,6 +246,7 @@ class AsyncTimescale:
                         min((chunk.range.lower for chunk in chunks), default=None),
                         max((chunk.range.upper for chunk in chunks), default=None),
                         marks.get(level.name),
+                        sum(chunk.compressed for chunk in chunks),
                     )
                 )
         return sizes
@@ -247,19 +293,3 @@ class AsyncTimescale:
     async def health(self) -> Health:
         """How the store is: never raises what the store fails by, but says it."""
         return await self.pool.health()
-
-    def _hypertable(self, dataset: Hypertable | str) -> Hypertable:
-        return dataset if isinstance(dataset, Hypertable) else self.catalog.hypertable(dataset)
-
-    def _level(self, dataset: Hypertable | str) -> Level:
-        if isinstance(dataset, Hypertable):
-            return Level(dataset, 0)
-        for hypertable in self.catalog.hypertables:
-            for level in levels(hypertable):
-                if level.name == dataset:
-                    return level
-        return Level(self.catalog.hypertable(dataset), 0)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else as_utc(moment)

@@ -88,6 +88,14 @@ BEGIN
           AND capture.tgfoid = to_regprocedure('storekeeper.note_changes()') AND capture.tgnargs = 5
           AND argument.list[1] = make_chunk.dataset
     ) THEN
+        IF chunk IN (
+            SELECT held.chunk FROM storekeeper.archived_parts AS held
+            WHERE held.dataset = make_chunk.dataset AND held.state = 'kept' AND held.dropped_at IS NULL
+        ) THEN
+            RAISE EXCEPTION '% is on its way to the archive', chunk
+            USING ERRCODE = '55P03',
+                HINT = 'late rows of its time are taken again once the retention job has dropped it';
+        END IF;
         EXECUTE format('DROP TABLE %I.%I', parent.nspname, chunk);
     END IF;
     EXECUTE format(

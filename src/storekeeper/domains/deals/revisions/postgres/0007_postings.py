@@ -163,8 +163,9 @@ BEGIN
     INSERT INTO deals.token_redemption_codes (code, token_amount, max_redemptions, expires_at, created_by)
     VALUES (of_code, amount, times, until, CAST(current_setting('app.current_user_id') AS uuid))
     RETURNING id INTO made;
-    INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail)
-    VALUES ('staff_changed', 'deals.token_redemption_codes', made, jsonb_build_object('what', 'made', 'amount', amount));
+    INSERT INTO storekeeper.audit_log (action, subject, subject_id, detail) VALUES (
+        'staff_changed', 'deals.token_redemption_codes', made, jsonb_build_object('what', 'made', 'amount', amount)
+    );
     RETURN made;
 END
 $body$

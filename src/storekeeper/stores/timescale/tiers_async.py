@@ -1,0 +1,227 @@
+"""Rows of both tiers in one answer: from the files of the cold tier what was dropped, from the store what is there.
+
+One snapshot decides: a part of the cold tier counts where its chunk is no longer attached, and while the snapshot is
+read no chunk goes. So each row is in exactly one tier, but for rows that came late to what was archived (where a
+dataset keeps them): those are merged, the newest of one natural key counts.
+"""
+
+from __future__ import annotations
+
+from asyncio import to_thread
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storekeeper.catalog import Range
+from storekeeper.catalog.ranges import merged
+from storekeeper.clock import as_utc
+from storekeeper.errors import ArchiveError
+from storekeeper.ledger import archives
+from storekeeper.stores.sql.arrow import RecordBatch, Table
+from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.sql.running_async import executed, inspected
+from storekeeper.stores.sql.transaction import DEFAULT, Default
+from storekeeper.stores.timescale.answers import table_of
+from storekeeper.stores.timescale.cold import Cold, Wanted, answered, merged_rows, pushed
+from storekeeper.stores.timescale.read_async import AsyncReader
+from storekeeper.stores.timescale.streaming_async import AsyncBatches
+from storekeeper.timescale.archived import ColdFile, kept_columns, select_kept, share_rows
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
+from storekeeper.timescale.quoting import qualified
+from storekeeper.timescale.tiers import FIRST, LAST, Segment, segments
+
+#: Rows of a batch where the caller does not say.
+_BATCH: Final = 65_536
+
+
+class AsyncTiers:
+    """Reads rows of datasets that are archived. `cold` None: this process knows no place of the archive."""
+
+    def __init__(self, pool: AsyncPool, engine: Engine, reader: AsyncReader, cold: Cold | None) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._reader = reader
+        self._cold = cold
+
+    async def rows(
+        self,
+        level: Level,
+        wanted: Wanted,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int | None,
+        newest_first: bool,
+        timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
+    ) -> Table:
+        async with self._snapshot(level, timeout) as connection:
+            reading = self.reading(
+                connection, level, wanted, start=start, end=end, limit=limit, newest_first=newest_first, most=_BATCH
+            )
+            async with aclosing(reading) as found:
+                batches = [batch async for batch in found if batch.num_rows]
+        return table_of(batches, wanted.schema)
+
+    def stream(
+        self,
+        level: Level,
+        wanted: Wanted,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        batch_rows: int,
+        timeout: float | Default | None,  # the server's, of the transaction
+    ) -> AsyncBatches:
+        return AsyncBatches(self._streamed(level, wanted, start, end, batch_rows, timeout), wanted.schema)
+
+    async def _streamed(
+        self,
+        level: Level,
+        wanted: Wanted,
+        start: datetime | None,
+        end: datetime | None,
+        most: int,
+        timeout: float | Default | None,
+    ) -> AsyncGenerator[RecordBatch, None]:
+        async with self._snapshot(level, timeout) as connection:
+            reading = self.reading(
+                connection, level, wanted, start=start, end=end, limit=None, newest_first=False, most=most
+            )
+            async with aclosing(reading) as found:
+                async for batch in found:
+                    if batch.num_rows:
+                        yield batch
+
+    async def held(self, level: Level) -> list[Range]:
+        """The times whose rows are read from the cold tier; merged, in order. Chunks that were empty count too."""
+        async with self._snapshot(level, DEFAULT) as connection:
+            rows = await connection.execute(archives.cold_parts(level.name, _table(level)))
+            return list(merged(Range(as_utc(row.lower), as_utc(row.upper)) for row in rows))
+
+    async def complete_from(self, connection: AsyncConnection, level: Level) -> tuple[bool, datetime | None]:
+        """Whether the dataset was ever archived, and the time from which on both tiers hold all of its rows."""
+        row = (await connection.execute(archives.archive_of(level.name))).first()
+        return row is not None, None if row is None else row.complete_from
+
+    async def reading(
+        self,
+        connection: AsyncConnection,
+        level: Level,
+        wanted: Wanted,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        limit: int | None,
+        newest_first: bool,
+        most: int,
+    ) -> AsyncGenerator[RecordBatch, None]:
+        """The rows of [start, end) of a snapshot that this connection holds, in order of time and key."""
+        found = await self.segments(connection, level, start, end)
+        left = limit
+        for segment in reversed(found) if newest_first else found:
+            if left is not None and left <= 0:
+                return
+            if not segment.files:
+                lower, upper = segment.range.lower, segment.range.upper
+                hot = self._reader.reading(
+                    connection, level, wanted, start=lower, end=upper, limit=left, newest_first=newest_first, most=most
+                )
+                async with aclosing(hot) as batches:
+                    async for batch in batches:
+                        left = None if left is None else left - batch.num_rows
+                        yield batch
+                continue
+            rows = await self.segment(connection, level, wanted, segment)
+            if newest_first:
+                rows = rows.take(list(range(rows.num_rows - 1, -1, -1)))
+            if left is not None:
+                rows = rows.slice(0, left)
+                left -= rows.num_rows
+            for batch in answered(rows, wanted.schema).combine_chunks().to_batches(max_chunksize=most):
+                yield batch
+
+    async def segments(
+        self, connection: AsyncConnection, level: Level, start: datetime | None, end: datetime | None
+    ) -> tuple[Segment, ...]:
+        """The stretches of [start, end) that may hold rows, in the snapshot of this connection; one of the store alone
+        where no file has any."""
+        files = await self._files(connection, level, start, end)
+        if not files:
+            return (Segment(Range(start or FIRST, end or LAST), hot=True),)
+        chunks = [chunk.range for chunk in await inspected(connection, self._engine.chunks(level))]
+        return segments(files, chunks, start, end)
+
+    async def segment(self, connection: AsyncConnection, level: Level, wanted: Wanted, segment: Segment) -> Table:
+        """The rows of one stretch of time of which files hold some, with the types that they are kept in."""
+        cold = self._needed(level)
+        bounds = segment.range.lower, segment.range.upper
+        names = [column.name for column in wanted.columns]
+        if len(segment.files) == 1 and not segment.hot:
+            condition = pushed(level.table, wanted.where)
+            read = partial(cold.read, time=level.time, columns=names, within=bounds, where=condition)
+            return await to_thread(read, segment.files[0])
+        # A condition on the key holds for all rows of one key or for none; others are asked of the newest row alone.
+        key = level.natural_key
+        early = {name: values for name, values in wanted.where.items() if not key or name in key}
+        late = {name: values for name, values in wanted.where.items() if name not in early}
+        needed = list(dict.fromkeys([*names, level.time, *key, *late]))
+        condition = pushed(level.table, early)
+        read = partial(cold.read, time=level.time, columns=needed, within=bounds, where=condition)
+        sources = [await to_thread(read, file) for file in segment.files]
+        if segment.hot:
+            kept = [(column.name, column.type) for column in kept_columns(level)]
+            statement = select_kept(level, segment.range)
+            rows = await self._reader.fetched(connection, statement, kept, exact=True, target=level.name)
+            rows = rows if condition is None else rows.filter(condition)
+            sources.append(rows.select(needed))
+        rows = merged_rows(sources, level.time, key)
+        condition = pushed(level.table, late)
+        return (rows if condition is None else rows.filter(condition)).select(names)
+
+    async def _files(
+        self, connection: AsyncConnection, level: Level, start: datetime | None, end: datetime | None
+    ) -> list[ColdFile]:
+        rows = (await connection.execute(archives.cold_files(level.name, _table(level), start, end))).all()
+        if rows and self._cold is None:
+            self._needed(level)
+        return [
+            ColdFile(
+                row.path,
+                row.sha256,
+                row.rows,
+                row.bytes,
+                as_utc(row.earliest),
+                as_utc(row.latest),
+                row.part,
+                Range(as_utc(row.lower), as_utc(row.upper)),
+            )
+            for row in rows
+        ]
+
+    @asynccontextmanager
+    async def _snapshot(self, level: Level, timeout: float | Default | None) -> AsyncIterator[AsyncConnection]:
+        """The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away."""
+        async with self._pool.begin(
+            isolation="repeatable read", timeout=timeout, operation="read", target=level.name
+        ) as connection:
+            await executed(connection, [share_rows(level)])
+            yield connection
+
+    def _needed(self, level: Level) -> Cold:
+        if self._cold is None:
+            raise ArchiveError(
+                "a part of its rows is in the archive, and this process knows no place of it",
+                operation="read",
+                target=level.name,
+                hint="set `archive` to where they were archived to; `storekeeper archive list` says where",
+            )
+        return self._cold
+
+
+def _table(level: Level) -> str:
+    return qualified(level.schema, level.table_name)

@@ -1,0 +1,232 @@
+# Generated from writer_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""Single ticks: gathered, and written together when there are enough of them or the first has waited long enough."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import call as to_thread
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from storekeeper.catalog import Hypertable
+from storekeeper.errors import (
+    BelowWatermarkError,
+    ConstraintError,
+    InputError,
+    RefusedRowsError,
+    StorekeeperError,
+    UnwrittenRowsError,
+)
+from storekeeper.stores.timescale.append import Appender, OnWritten
+from storekeeper.stores.timescale.background import Background, Monitor
+from storekeeper.stores.timescale.checked import checked
+from storekeeper.stores.timescale.values import Appended, OnConflict
+
+Row = Mapping[str, object]
+
+
+class Writer:
+    """A buffer of rows of one hypertable, as AsyncTimescale.writer opens it.
+
+    | call | returns when |
+    | --- | --- |
+    | `await ticks.add(row)` | the row is checked and buffered; it waits while the buffer is full |
+    | `await ticks.flush()` | all rows added before are committed |
+    | the end of the block | the same, and the writer is closed |
+
+    Nothing is durable before a `flush` that comes after it has returned. A row that does not fit its columns is refused
+    by `add`, with `append`'s errors. Rows that the store refuses (a CHECK, a key that is there, retention) are found,
+    the others are written, and the next call raises RefusedRowsError with them; the row of an `add` that raises is not
+    taken. While the store cannot be reached rows stay in the buffer, and are tried again every `seconds`: `flush`
+    raises why, and `add` does once the buffer is full. Rows that are left at the end come with UnwrittenRowsError.
+
+    Rows are written in the order in which they were added. It may be used by several tasks (or threads) at once.
+    """
+
+    def __init__(
+        self,
+        appender: Appender,
+        hypertable: Hypertable,
+        *,
+        size: int,
+        seconds: float,
+        capacity: int | None,
+        on_conflict: OnConflict | None,
+        round_to: Mapping[str, int] | None,
+        on_written: OnWritten | None,
+    ) -> None:
+        if size < 1 or seconds <= 0 or (capacity is not None and capacity < size):
+            raise InputError(
+                f"{size} rows, {seconds:g} seconds, a buffer of {capacity}: the first two must be above zero, and the "
+                "buffer no smaller than what is written at once",
+                operation="write into",
+                target=hypertable.name,
+            )
+        self.written = Appended(0, 0)
+        self._appender = appender
+        self._hypertable = hypertable
+        self._size = size
+        self._seconds = seconds
+        self._capacity = 10 * size if capacity is None else capacity
+        self._on_conflict: OnConflict = on_conflict or ("update" if hypertable.natural_key else "error")
+        self._round_to = round_to
+        self._on_written = on_written
+        self._monitor = Monitor()
+        self._background = Background(self._work)
+        self._rows: deque[Row] = deque()
+        self._writing = 0  # of the rows, from the left
+        self._taken = 0
+        self._settled = 0
+        self._wanted = 0  # flush as far as this row, counted by `taken`
+        self._due = 0.0
+        self._refused: list[tuple[Row, StorekeeperError]] = []
+        self._failure: Exception | None = None  # why nothing was written the last time
+        self._complaint: Exception | None = None  # of whom the rows were given to afterwards
+        self._closing = False
+
+    def add(self, *rows: Row) -> None:
+        """Takes a row, or several that go together. Errors: those of `append` for what does not fit its column, and
+        those above."""
+        to_thread(checked, rows, self._hypertable, self._round_to)
+        with self._monitor:
+            self._complain()
+            while self._rows and len(self._rows) + len(rows) > self._capacity:
+                if self._failure is not None:
+                    raise self._failure
+                self._wanted = self._taken
+                self._monitor.ring()
+                self._monitor.wait()
+                self._complain()
+            if self._closing:
+                raise InputError("the writer is closed", operation="write into", target=self._hypertable.name)
+            if not self._rows:
+                self._due = monotonic() + self._seconds
+            self._rows.extend(dict(row) for row in rows)
+            self._taken += len(rows)
+            self._monitor.ring()
+
+    def flush(self) -> Appended:
+        """Returns when every row added before is committed: what became of all rows so far."""
+        with self._monitor:
+            wanted = self._taken
+            self._failure = None
+            self._wanted = max(self._wanted, wanted)
+            self._monitor.ring()
+            while self._settled < wanted and self._failure is None:
+                self._monitor.wait()
+            self._complain()
+            if self._settled < wanted and self._failure is not None:
+                raise self._failure
+            return self.written
+
+    def __enter__(self) -> Self:
+        self._background.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Flushes, whatever ended the block."""
+        try:
+            self.close()
+        except Exception as failure:
+            if error is None:
+                raise
+            error.add_note(f"and at the end of the writer: {failure}")
+
+    def close(self) -> None:
+        """Flushes once more, and takes no more rows. Raises RefusedRowsError, UnwrittenRowsError."""
+        with self._monitor:
+            self._closing = True
+            self._monitor.ring()
+        self._background.join()
+        if self._rows:
+            raise UnwrittenRowsError(
+                f"{len(self._rows)} rows could not be written",
+                operation="write into",
+                target=self._hypertable.name,
+                hint="they are in the error's `rows`; try again when the store can be reached",
+                rows=tuple(self._rows),
+            ) from self._failure
+        self._complain()
+
+    def _complain(self) -> None:
+        """Raises what is to be told, once."""
+        if self._refused:
+            refused, self._refused = tuple(self._refused), []
+            raise RefusedRowsError(
+                f"{len(refused)} rows were refused, the others are in; the first: {refused[0][1].cause}",
+                operation="write into",
+                target=self._hypertable.name,
+                refused=refused,
+            ) from refused[0][1]
+        if self._complaint is not None:
+            complaint, self._complaint = self._complaint, None
+            raise complaint
+
+    def _work(self) -> None:
+        while True:
+            with self._monitor:
+                while not self._is_due():
+                    if self._closing:
+                        return
+                    self._monitor.wait(max(0.0, self._due - monotonic()) if self._rows else None)
+                batch = list(self._rows)
+                last_try = self._closing
+            for _, run in groupby(batch, key=frozenset):  # a column that is left out takes its default
+                if not self._write(list(run)):
+                    break
+            with self._monitor:
+                self._due = monotonic() + self._seconds
+                self._monitor.ring()
+                if last_try and self._failure is not None:
+                    return
+
+    def _is_due(self) -> bool:
+        if not self._rows:
+            return False
+        if self._failure is not None and not self._closing:
+            return monotonic() >= self._due
+        wanted = len(self._rows) >= self._size or self._wanted > self._settled or self._closing
+        return wanted or monotonic() >= self._due
+
+    def _write(self, rows: Sequence[Row]) -> bool:
+        """Whether the rows are settled: written, or found to be refused for what they are."""
+        try:
+            written, table, _ = self._appender.put(
+                self._hypertable, rows, round_to=self._round_to, on_conflict=self._on_conflict, timeout=None
+            )
+        except (ConstraintError, BelowWatermarkError, InputError) as error:
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                return self._write(rows[:middle]) and self._write(rows[middle:])
+            self._settle(1, refused=(rows[0], error))
+            return True
+        except Exception as error:  # noqa: BLE001  # flush and add raise it
+            with self._monitor:
+                self._failure = error
+            return False
+        self._settle(len(rows), written=written)
+        if self._on_written is not None and table is not None:
+            try:
+                self._on_written(table)
+            except Exception as error:  # noqa: BLE001  # the rows are in; the next call raises it
+                self._complaint = error
+        return True
+
+    def _settle(
+        self, count: int, *, written: Appended | None = None, refused: tuple[Row, StorekeeperError] | None = None
+    ) -> None:
+        with self._monitor:
+            for _ in range(count):
+                self._rows.popleft()
+            self._settled += count
+            self._failure = None
+            if written is not None:
+                self.written += written
+            if refused is not None:
+                self._refused.append(refused)
+            self._monitor.ring()

@@ -1,0 +1,49 @@
+"""Whether a rollup holds what its source yields: made anew beside it, and compared row by row."""
+
+from __future__ import annotations
+
+from storekeeper.catalog import Range
+from storekeeper.timescale.levels import Level
+from storekeeper.timescale.quoting import qualified, quoted
+from storekeeper.timescale.rollups import select_rollup, select_stored
+from storekeeper.timescale.statement import Inspection, Statement
+
+#: Nothing below it is touched: the rows are gone from the source, or from the rollup itself.
+_FLOOR = (
+    "(SELECT coalesce(max(dropped_before), '-infinity') FROM storekeeper.watermarks "
+    "WHERE dataset IN (:source, :rollup))"
+)
+
+
+def within(time: str) -> str:
+    """The condition on a time that it lies in [:lower, :upper), and not below the watermark of :source or :rollup."""
+    return f"{time} >= :lower AND {time} < :upper AND {time} >= {_FLOOR}"
+
+
+def verification(level: Level, window: Range) -> Inspection[int]:
+    """How many rows of a rollup differ from what its source yields, within the whole buckets of `window`."""
+    fresh = select_rollup(level, within(quoted(level.source.time)))
+    stored = select_stored(level, within("bucket"))
+    return Inspection(
+        Statement(
+            f"WITH fresh AS MATERIALIZED ({fresh}), stored AS MATERIALIZED ({stored})\n"
+            "SELECT count(*) FROM (\n"
+            "    (SELECT * FROM fresh EXCEPT ALL SELECT * FROM stored)\n"
+            "    UNION ALL (SELECT * FROM stored EXCEPT ALL SELECT * FROM fresh)\n"
+            ") AS different",
+            {"source": level.source.name, "rollup": level.name, "lower": window.lower, "upper": window.upper},
+        ),
+        lambda rows: int(rows[0][0]),
+    )
+
+
+def stored_rows(level: Level, window: Range) -> Inspection[int]:
+    """How many rows a rollup has in the buckets of `window`."""
+    return Inspection(
+        Statement(
+            f"SELECT count(*) FROM {qualified(level.schema, level.table_name)} "
+            "WHERE bucket >= :lower AND bucket < :upper",
+            {"lower": window.lower, "upper": window.upper},
+        ),
+        lambda rows: int(rows[0][0]),
+    )
