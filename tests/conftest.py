@@ -16,14 +16,19 @@ import pytest
 from hypothesis import settings
 from psycopg import sql
 
+import series_servers
 from command_line import CommandLine
 from container_servers import container_servers
+from series_servers import SeriesServer
 from storekeeper.clock import FixedClock
 from storekeeper.servers import StackUrls, running_stack
 from storekeeper.servers.recipes import USER
 from storekeeper.servers.roles import ROLES, role_name
+from wasm_timescale import UnavailableHereError, WasmTimescale, wasm_timescale
 
 TEMPLATE = "storekeeper_template"
+#: Holds nothing, where an image of TimescaleDB has put the extension into template1.
+EMPTY = "template0"
 
 # A shell without job control starts what is in the background with SIGINT ignored, and every child inherits that:
 # the tests' own Ctrl-C would be nobody's.
@@ -56,6 +61,10 @@ def role_urls(stack: Servers, database: str) -> dict[str, Any]:
     }
 
 
+def pytest_report_header() -> str:
+    return f"timescaledb: {series_servers.described()}"
+
+
 class Servers(Protocol):
     """What tests take of the servers."""
 
@@ -76,6 +85,32 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             yield running
 
 
+@pytest.fixture(scope="session")
+def wasm_server() -> Iterator[WasmTimescale]:
+    """The TimescaleDB for where there is no other."""
+    try:
+        with wasm_timescale() as server:
+            yield server
+    except UnavailableHereError as reason:
+        pytest.skip(f"no TimescaleDB to test with: {reason}; or set {series_servers.URL} to a scratch server's URL")
+
+
+@pytest.fixture(scope="session")
+def series_server(request: pytest.FixtureRequest) -> Iterator[SeriesServer]:
+    """The server of a time-series engine. Which engines a test runs on, `parametrize_engines` says."""
+    source = series_servers.timescale_source()
+    if request.param == "timescale" and source == "wasm":
+        server = series_servers.wasm(request.getfixturevalue("wasm_server"))
+    elif request.param == "timescale" and source == "url":
+        server = series_servers.timescale(os.environ[series_servers.URL])
+    elif request.param == "timescale":
+        server = series_servers.timescale(request.getfixturevalue("stack").urls.postgres)
+    else:
+        server = series_servers.plain(request.getfixturevalue("stack").urls.postgres)
+    with server as running:
+        yield running
+
+
 @pytest.fixture
 def clock() -> FixedClock:
     return FixedClock(datetime(2014, 6, 1, tzinfo=UTC))
@@ -84,7 +119,7 @@ def clock() -> FixedClock:
 @pytest.fixture
 def postgres_url(stack: Servers) -> Iterator[str]:
     """An empty database of the test's own."""
-    yield from _fresh_database(stack.urls.postgres, template="template1")
+    yield from _fresh_database(stack.urls.postgres, template=EMPTY)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +129,7 @@ def template(stack: Servers) -> str:
     from storekeeper.migrations import apply
 
     with psycopg.connect(stack.urls.postgres, autocommit=True) as connection:
-        _create_database(connection, TEMPLATE, "template1")
+        _create_database(connection, TEMPLATE, EMPTY)
     with connect(
         role="owner",
         **role_urls(stack, TEMPLATE),

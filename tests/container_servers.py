@@ -1,7 +1,7 @@
 """The official images instead of the embedded stack: for `make test-docker`, by testcontainers.
 
-STOREKEEPER_TEST_DOCKER names the image that the SQL stores live on: `postgres`, or `timescale` (partitions beside the
-extension).
+STOREKEEPER_TEST_DOCKER names the image that the SQL stores live on: `postgres`, or `timescale`, which serves the
+suite of both time-series engines: plain partitions in databases without the extension.
 """
 
 from __future__ import annotations

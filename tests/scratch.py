@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +23,10 @@ PREFIX = "storekeeper-tests-"
 
 def main(arguments: list[str]) -> int:
     home = _home()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=home))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=home))
     try:
         pytest = subprocess.Popen([sys.executable, "-m", "pytest", f"--basetemp={folder / 'tmp'}", *arguments])
+        signal.signal(signal.SIGTERM, lambda number, _: pytest.send_signal(number))
         while True:
             try:
                 return pytest.wait()
@@ -39,10 +41,20 @@ def _home() -> Path:
     home = MEMORY if _holds() else Path(".tests").absolute()
     home.mkdir(exist_ok=True)
     for left in home.glob(f"{PREFIX}*"):
-        process = left.name.removeprefix(PREFIX).partition("-")[0]
-        if left.owner() == _me() and not Path("/proc", process).exists():
+        if left.owner() == _me() and not _in_use(left):
             shutil.rmtree(left, ignore_errors=True)
     return home
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether it is named by the command line of a process: pytest's, or a server's."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if bytes(folder) in process.read_bytes():
+                return True
+        except OSError:
+            continue  # it has ended meanwhile
+    return False
 
 
 def _holds() -> bool:

@@ -18,7 +18,6 @@ from storekeeper.settings import SqlPool
 from storekeeper.span import days, hours, minutes, years
 from storekeeper.timescale.capture import create_functions
 from storekeeper.timescale.engine import Engine
-from storekeeper.timescale.levels import levels
 from storekeeper.timescale.statement import Statement
 
 _METADATA = sa.MetaData(schema="lab", naming_convention=NAMING_CONVENTION)
@@ -114,19 +113,40 @@ def in_database(url: str, name: str) -> str:
 
 def prepare(url: str, engine: Engine, hypertables: Iterable[Hypertable] = CATALOG.hypertables) -> None:
     """Makes the platform's own schema and these hypertables in an empty database."""
-    with psycopg.connect(url) as connection:
-        connection.execute("CREATE SCHEMA storekeeper")
-        connection.execute("CREATE SCHEMA lab")
-        dialect = sa.create_engine("postgresql+psycopg://").dialect
-        for table in TIMESCALE.sorted_tables:
-            connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-            for index in table.indexes:
-                connection.execute(str(CreateIndex(index).compile(dialect=dialect)))
-        run(connection, create_functions())
-        for hypertable in hypertables:
-            run(connection, engine.create_hypertable(hypertable))
-            for level in levels(hypertable)[1:]:
-                run(connection, engine.create_rollup(hypertable, level.buckets))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(script(engine, hypertables).encode())
+
+
+def script(engine: Engine, hypertables: Iterable[Hypertable] = CATALOG.hypertables) -> str:
+    """What makes the platform's own schema and these hypertables in an empty database, as one message."""
+    dialect = sa.create_engine("postgresql+psycopg://").dialect
+    parts = ["CREATE SCHEMA storekeeper", "CREATE SCHEMA lab"]
+    for table in TIMESCALE.sorted_tables:
+        parts.append(str(CreateTable(table).compile(dialect=dialect)))
+        parts += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
+    statements = create_functions()
+    for hypertable in hypertables:
+        statements += engine.create_hypertable(hypertable)
+        for rollup in hypertable.rollups:
+            statements += engine.create_rollup(hypertable, rollup)
+    assert not any(statement.parameters for statement in statements)
+    # a text without parameters is sent as it is, but that `%` is written twice in it
+    parts += [str(statement.clause().compile(dialect=dialect)).replace("%%", "%") for statement in statements]
+    return ";\n".join(parts)
+
+
+def stored_in(connection: psycopg.Connection[tuple[object, ...]], rollup: str) -> str:
+    """The table that holds the rows of a rollup, to be written by hand: a continuous aggregate is a view of another."""
+    schema, _, name = rollup.partition(".")
+    if connection.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is None:
+        return rollup
+    row = connection.execute(
+        "SELECT format('%%I.%%I', materialization_hypertable_schema, materialization_hypertable_name) "
+        "FROM timescaledb_information.continuous_aggregates WHERE view_schema = %s AND view_name = %s",
+        (schema, name),
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def run(connection: psycopg.Connection[tuple[object, ...]], statements: Iterable[Statement]) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from storekeeper.catalog import Catalog
 from storekeeper.clock import SystemClock
 from storekeeper.stores.sql.pool import Pool
+from storekeeper.stores.timescale.cold import Cold
 from storekeeper.stores.timescale.timescale import Timescale
+from storekeeper.timescale.chunks import Chunk
 from storekeeper.timescale.engine import Engine
 from timescale_series import CATALOG, POOL
 
 
 @contextmanager
-def opened(url: str, engine: Engine, catalog: Catalog = CATALOG) -> Iterator[Timescale]:
+def opened(url: str, engine: Engine, catalog: Catalog = CATALOG, *, archive: Cold | None = None) -> Iterator[Timescale]:
     pool = Pool(
         url,
         pool=POOL,
@@ -28,6 +31,12 @@ def opened(url: str, engine: Engine, catalog: Catalog = CATALOG) -> Iterator[Tim
     )
     pool.open()
     try:
-        yield Timescale(pool, catalog, engine)
+        yield Timescale(pool, catalog, engine, archive=archive)
     finally:
         pool.close(5)
+
+
+def chunk_at(store: Timescale, dataset: str, moment: datetime) -> Chunk:
+    """The chunk that holds this time."""
+    (found,) = [one for one in store.chunks(dataset) if one.range.lower <= moment < one.range.upper]
+    return found

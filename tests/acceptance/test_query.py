@@ -187,6 +187,10 @@ def test_an_explanation_runs_nothing(filled: CommandLine) -> None:
         (("invest.users", "--where", "preferences<1"), ("< is not for lists and objects", "= or !=")),
         (("invest.users", "-o", "x.png"), ("is a table, and pictures are of series", ".csv")),
         ((PRICES, "-o", "x.parquet.gz"), ("parquet is not packed a second time",)),
+        ((PRICES, "--bars", "1d", "--zone", "Mars/X"), ("there is no time zone 'Mars/X'", "America/New_York")),
+        ((PRICES, "--bars", "1d", "--origin", "25:00"), ("neither a time of day nor a moment", "09:30")),
+        ((PRICES, "--gaps", "last"), ("rows were asked for", "--bars")),
+        ((PRICES, "--bars", "36h", "--zone", "Asia/Tokyo"), ("neither parts of a day nor whole days",)),
         ((PRICES, "-o", "-"), ("say which lines the pipe is to get", "--format csv")),
         ((PRICES, "--format", "png"), ("png is not for a pipe", "-o FILE")),
     ],
@@ -225,3 +229,18 @@ def test_only_the_store_that_holds_it_is_asked(filled: CommandLine) -> None:
     assert len(found.json) == 1
     refused = filled("query", "invest.logs", code=3, STOREKEEPER_MONGO_URL=nowhere)
     assert "no server listens" in refused.err
+
+
+def test_bars_of_a_place_with_their_gaps(filled: CommandLine, tmp_path: Path) -> None:
+    """Hours from 09:30 in New York; daily bars of a weekend; a picture."""
+    day = ("--from", "2022-08-19T13:30Z", "--to", "2022-08-19T15:30Z")
+    place = ("--zone", "America/New_York", "--origin", "09:30")
+    hours = filled("query", PRICES, "-s", SYMBOL, "--bars", "1h", *place, *day, "--json").json
+    assert [bar["bucket"] for bar in hours] == ["2022-08-19T13:30:00Z", "2022-08-19T14:30:00Z"]
+    late = ("--from", "2022-08-22T23:00Z", "--to", "2022-08-23T02:00Z")
+    carried = filled("query", PRICES, "-s", SYMBOL, "--bars", "1h", "--gaps", "last", *late, "--json").json
+    assert [bar["count"] for bar in carried] == [60, 0, 0]
+    assert len({bar["close"] for bar in carried}) == 1
+    picture = tmp_path / "days.png"
+    filled("query", PRICES, "-s", SYMBOL, "--bars", "1d", "--zone", "Asia/Kolkata", *ALL, "-o", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")

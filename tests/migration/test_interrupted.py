@@ -26,7 +26,7 @@ Start = Callable[[str], subprocess.Popen[str]]
 
 #: What a first migration of the lab does.
 STEPS = [*(f"storekeeper_000{number}" for number in range(1, 6)), "lab_0001"]
-STEPS += ["storekeeper_0001", "storekeeper_0002", "storekeeper_0003", "partitions", "catalogue"]
+STEPS += [*(f"storekeeper_000{number}" for number in range(1, 6)), "partitions", "catalogue"]
 
 PROGRAM = """
 from storekeeper import Catalog, Domain, connect

@@ -19,7 +19,7 @@ Opened = Callable[..., Platform]
 
 _FUNCTIONS = """
 SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc
-WHERE pronamespace = 'storekeeper'::regnamespace AND proname = 'note_changes'
+WHERE pronamespace = 'storekeeper'::regnamespace AND proname IN ('note_changes', 'note_row') ORDER BY proname
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from storekeeper.errors import SettingsError
-from storekeeper.settings import ClientPool, Settings, SqlPool, without_password
+from storekeeper.settings import S3, ClientPool, Settings, SqlPool, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +105,6 @@ def test_every_setting_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
     stores, parts = ("postgres", "timescale", "mongo", "redis"), ("url", "host", "port", "user", "password", "database")
     told = {f"{store}_{part}" for store in stores for part in parts}
-    for model in (Settings, SqlPool, ClientPool):
+    for model in (Settings, SqlPool, ClientPool, S3):
         missing = [name for name in model.model_fields if name not in told and f"`{name}`" not in page]
         assert missing == []

@@ -277,7 +277,7 @@ def test_a_code_is_noted_by_the_functions_that_make_and_end_it(
 ) -> None:
     acting(app, people.admin)
     until = datetime(2100, 1, 1, tzinfo=UTC)
-    [made] = app.execute("SELECT deals.make_code('WELCOME', 5, 10, %s)", (until,)).fetchone() or ()
+    [(made,)] = app.execute("SELECT deals.make_code('WELCOME', 5, 10, %s)", (until,)).fetchall()
     assert app.execute("SELECT deals.end_code(%s)", (uuid4(),)).fetchone() == (False,)
     assert app.execute("SELECT deals.end_code(%s)", (made,)).fetchone() == (True,)
     with psycopg.connect(migrated_url) as administrator:

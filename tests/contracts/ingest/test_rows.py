@@ -510,3 +510,15 @@ def test_a_source_that_fails_in_the_middle(platform: Platform, write: Write) -> 
     with pytest.raises(InputFileError, match="Input/output error"):
         ingested(platform, INTRADAY, source, form="csv")
     assert count(platform, INTRADAY) == 0
+
+
+def test_rows_that_a_quality_rule_marks_are_taken_and_counted(platform: Platform, write: Write) -> None:
+    file = write(
+        "time,symbol,price,volume,bid,ask",
+        "2014-05-01T05:00:00Z,A,100,1,101,99",
+        "2014-05-01T05:01:00Z,A,100,1,99,101",
+        "2014-05-01T05:02:00Z,A,100,1,,99",
+    )
+    result = ingested(platform, INTRADAY, file)
+    assert (result.inserted, dict(result.flagged)) == (3, {"bid_over_ask": 1})
+    assert platform.timescale.flagged(INTRADAY).column("flags").to_pylist() == ["bid_over_ask"]

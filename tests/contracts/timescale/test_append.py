@@ -24,7 +24,7 @@ from storekeeper.errors import (
 from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.engine import Engine
 from timescale_series import moment
-from timescale_stores import opened
+from timescale_stores import chunk_at, opened
 
 START = moment("2014-05-07 10:00")
 
@@ -44,6 +44,7 @@ def stored(store: Timescale, dataset: str = "lab.ticks") -> list[dict[str, objec
     return rows
 
 
+@pytest.mark.one_backend
 def test_rows_come_back_as_they_went_in(store: Timescale) -> None:
     done = store.append("lab.ticks", [tick(price=Decimal("101.123456"), volume=Decimal("0.00000001"), bid=1)])
     assert (done.rows, done.inserted, done.updated, done.skipped) == (1, 1, 0, 0)
@@ -59,6 +60,7 @@ def test_rows_come_back_as_they_went_in(store: Timescale) -> None:
     ]
 
 
+@pytest.mark.one_backend
 def test_every_kind_of_column_and_names_that_need_quotes(store: Timescale) -> None:
     station = UUID("6f1c9f0e-6f0c-4b0e-9d56-0d5d3c1b2a10")
     store.append(
@@ -82,14 +84,12 @@ def test_columns_left_out_take_their_defaults(store: Timescale) -> None:
 def test_history_makes_its_own_chunks(store: Timescale) -> None:
     days = [0, 400, 3, 3.5, 0.1]
     store.append("lab.ticks", [tick(day * 1440) for day in days])
-    assert [chunk.name for chunk in store.chunks("lab.ticks")] == [
-        "ticks_p20140507",
-        "ticks_p20140510",
-        "ticks_p20150611",
-    ]
+    first = [f"{chunk.range.lower:%Y-%m-%d}" for chunk in store.chunks("lab.ticks")]
+    assert first == ["2014-05-07", "2014-05-10", "2015-06-11"]
     assert len(stored(store)) == 5
 
 
+@pytest.mark.one_backend
 def test_years_as_chunks(store: Timescale) -> None:
     moments = [datetime(2013, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)]
     store.append("lab.Readings", [{"at": at, "station": UUID(int=1), "kind": 1} for at in reversed(moments)])
@@ -123,6 +123,7 @@ def test_rounding_is_allowed_by_name_and_counted(store: Timescale) -> None:
     assert [row["price"] for row in stored(store)] == [Decimal(text) for text in ("1.000000", "1.000002", "1")]
 
 
+@pytest.mark.one_backend
 def test_a_row_that_is_there_already_is_named(store: Timescale) -> None:
     store.append("lab.ticks", [tick(1)])
     with pytest.raises(UniqueError) as caught:
@@ -132,6 +133,7 @@ def test_a_row_that_is_there_already_is_named(store: Timescale) -> None:
     assert len(stored(store)) == 1
 
 
+@pytest.mark.one_backend
 def test_skip_keeps_what_is_there_and_the_first_of_the_call(store: Timescale) -> None:
     store.append("lab.ticks", [tick(1, price=1)])
     done = store.append("lab.ticks", [tick(0, price=5), tick(1, price=2), tick(0, price=6)], on_conflict="skip")
@@ -139,6 +141,7 @@ def test_skip_keeps_what_is_there_and_the_first_of_the_call(store: Timescale) ->
     assert [row["price"] for row in stored(store)] == [5, 1]
 
 
+@pytest.mark.one_backend
 def test_update_takes_the_last_of_the_call(store: Timescale) -> None:
     store.append("lab.ticks", [tick(1, price=1), tick(2, price=1), tick(2000, price=1)])
     rows = [tick(0, price=5), tick(1, price=2), tick(0, price=6), tick(2, price=1), tick(2000, price=7)]
@@ -188,15 +191,27 @@ def test_pieces_of_one_transaction(store: Timescale) -> None:
 
 def test_a_chunk_that_went_away_is_made_again(store: Timescale, psql: psycopg.Connection[tuple[object, ...]]) -> None:
     store.append("lab.ticks", [tick(0)])
-    psql.execute("DROP TABLE lab.ticks_p20140507")
+    gone = chunk_at(store, "lab.ticks", START)
+    psql.execute(f"DROP TABLE {gone.label}".encode())
     store.append("lab.ticks", [tick(1)])
     assert len(stored(store)) == 1
 
 
+@pytest.mark.one_backend
 def test_rows_below_the_watermark_are_refused_by_name(store: Timescale) -> None:
     store.append("lab.ticks", [tick(0), tick(100 * 1440)])
     store.drop_chunks("lab.ticks", as_of=START + timedelta(days=60))
     for on_conflict in ("error", "skip", "update"):
         with pytest.raises(BelowWatermarkError):
             store.append("lab.ticks", [tick(1), tick(101 * 1440)], on_conflict=on_conflict)
-    assert [chunk.name for chunk in store.chunks("lab.ticks")] == ["ticks_p20140815"]
+    assert [chunk.range.lower for chunk in store.chunks("lab.ticks")] == [moment("2014-08-15 00:00")]
+
+
+def test_late_rows_that_are_kept_are_counted(store: Timescale, psql: psycopg.Connection[tuple[object, ...]]) -> None:
+    rows = [{"time": START + timedelta(hours=hour), "sensor": "a", "value": 1, "weight": 1} for hour in range(48)]
+    assert (store.append("lab.late", rows)).late == 0
+    mark = START + timedelta(hours=24)
+    psql.execute("UPDATE storekeeper.watermarks SET dropped_before = %s WHERE dataset = 'lab.late'", (mark,))
+    assert (store.append("lab.late", rows)).late == 24
+    with store.appending("lab.late") as appending:
+        assert (appending.write(rows[20:30])).late == 4

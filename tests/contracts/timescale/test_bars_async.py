@@ -15,7 +15,7 @@ from storekeeper.errors import BelowWatermarkError, ColumnError, InputError
 from storekeeper.span import Span, days, hours, minutes, months
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
 from storekeeper.timescale.engine import Engine
-from timescale_series import moment
+from timescale_series import moment, stored_in
 from timescale_stores_async import opened
 
 Psql = psycopg.Connection[tuple[object, ...]]
@@ -94,10 +94,12 @@ async def highest_of(store: AsyncTimescale, every: Span) -> float:
     return highest
 
 
+@pytest.mark.one_backend
 async def test_a_refreshed_rollup_is_what_answers(store: AsyncTimescale, psql: Psql) -> None:
     """Seen by a lie that only the rollup tells, which its own capture was kept from noting."""
     await store.refresh("lab.ticks", as_of=START + timedelta(days=30))
-    psql.execute("UPDATE lab.ticks_1h SET high = 1000 WHERE bucket = '2014-05-02 03:00Z'")
+    lied_to = stored_in(psql, "lab.ticks_1h")
+    psql.execute(f"UPDATE {lied_to} SET high = 1000 WHERE bucket = '2014-05-02 03:00Z'".encode())
     for every, highest in ((hours(1), 1000), (days(1), 1000), (minutes(5), 23.5)):
         assert await highest_of(store, every) == highest
     psql.execute(
@@ -139,6 +141,7 @@ async def test_bars_of_nothing(store: AsyncTimescale) -> None:
     assert (await store.bars("lab.ticks", [], every=days(1))).num_rows == 0
 
 
+@pytest.mark.one_backend
 async def test_below_the_watermark_only_the_rollups_answer(store: AsyncTimescale) -> None:
     await store.drop_chunks("lab.ticks", as_of=START + timedelta(days=35))
     for every in (minutes(5), hours(1), days(7)):
@@ -209,6 +212,7 @@ async def test_rows_by_time_and_columns(store: AsyncTimescale) -> None:
         await store.raw("lab.ticks", where={"nonsense": [1]})
 
 
+@pytest.mark.one_backend
 async def test_the_newest_of_each_key(store: AsyncTimescale) -> None:
     newest = ROWS[-1]["time"]
     for keys in (["MSFT", "NONE", "AAPL", "AAPL"], None):

@@ -41,8 +41,7 @@ async def hours(store: AsyncTimescale) -> dict[datetime, tuple[float, float]]:
     return {row["bucket"]: (row["close"], row["volume"]) for row in table.to_pylist()}
 
 
-@pytest.mark.parametrize("table", ["lab.ticks", "lab.ticks_p20140508"])
-@pytest.mark.parametrize(
+CHANGES = pytest.mark.parametrize(
     ("change", "lower", "upper"),
     [
         ("INSERT INTO {} (time, symbol, price, volume) VALUES ('2014-05-08 03:30Z', 'MSFT', 9, 9)", "03:30", "03:30"),
@@ -55,11 +54,27 @@ async def hours(store: AsyncTimescale) -> dict[datetime, tuple[float, float]]:
         ("DELETE FROM {} WHERE time = '2014-05-08 08:00Z'", "08:00", "08:00"),
     ],
 )
+
+
+@CHANGES
+@pytest.mark.one_backend
 async def test_what_psql_changes_is_noted_and_refreshed(
-    store: AsyncTimescale, psql: Psql, table: str, change: str, lower: str, upper: str
+    store: AsyncTimescale, psql: Psql, change: str, lower: str, upper: str
 ) -> None:
+    await check_change(store, psql, change.format("lab.ticks"), lower, upper)
+
+
+@pytest.mark.partitions
+@CHANGES
+async def test_so_is_what_psql_changes_in_a_chunk_by_its_name(
+    store: AsyncTimescale, psql: Psql, change: str, lower: str, upper: str
+) -> None:
+    await check_change(store, psql, change.format("lab.ticks_p20140508"), lower, upper)
+
+
+async def check_change(store: AsyncTimescale, psql: Psql, change: str, lower: str, upper: str) -> None:
     assert await store.pending("lab.ticks") == []
-    psql.execute(change.format(table).encode())
+    psql.execute(change.encode())
     noted = Range(moment(f"2014-05-08 {lower}"), moment(f"2014-05-08 {upper}") + INSTANT)
     assert await store.pending("lab.ticks") == [noted]
     done = await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
@@ -74,6 +89,7 @@ async def test_what_psql_changes_is_noted_and_refreshed(
     assert {row["bucket"]: (row["close"], row["volume"]) for row in rows} == {a: (b, c) for a, b, c in expected}
 
 
+@pytest.mark.partitions
 async def test_a_row_that_moves_to_another_chunk(store: AsyncTimescale, psql: Psql) -> None:
     psql.execute("UPDATE lab.ticks SET time = time + interval '1 day 30 min' WHERE time = '2014-05-07 05:00Z'")
     assert [(piece.lower, piece.upper - INSTANT) for piece in await store.pending("lab.ticks")] == [
@@ -86,11 +102,27 @@ async def test_a_row_that_moves_to_another_chunk(store: AsyncTimescale, psql: Ps
     assert found[moment("2014-05-08 05:00")] == (6, 2)
 
 
-@pytest.mark.parametrize(("table", "days"), [("lab.ticks", {7, 8, 9}), ("lab.ticks_p20140508", {8})])
-async def test_truncate_empties_the_rollups(store: AsyncTimescale, psql: Psql, table: str, days: set[int]) -> None:
-    psql.execute(f"TRUNCATE {table}".encode())
+@pytest.mark.timescale
+async def test_a_row_cannot_move_to_another_chunk_there(store: AsyncTimescale, psql: Psql) -> None:
+    before = await hours(store)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        psql.execute("UPDATE lab.ticks SET time = time + interval '1 day 30 min' WHERE time = '2014-05-07 05:00Z'")
+    assert await store.pending("lab.ticks") == []
+    assert await hours(store) == before
+
+
+@pytest.mark.one_backend
+async def test_truncate_empties_the_rollups(store: AsyncTimescale, psql: Psql) -> None:
+    psql.execute("TRUNCATE lab.ticks")
     await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
-    assert {bucket.day for bucket in await hours(store)} == {7, 8, 9} - days
+    assert await hours(store) == {}
+
+
+@pytest.mark.partitions
+async def test_truncating_a_chunk_empties_its_part(store: AsyncTimescale, psql: Psql) -> None:
+    psql.execute("TRUNCATE lab.ticks_p20140508")
+    await store.refresh("lab.ticks", as_of=moment("2015-01-01 00:00"))
+    assert {bucket.day for bucket in await hours(store)} == {7, 9}
 
 
 async def test_a_transaction_that_rolls_back_notes_nothing(store: AsyncTimescale, psql: Psql) -> None:
@@ -99,6 +131,7 @@ async def test_a_transaction_that_rolls_back_notes_nothing(store: AsyncTimescale
     assert await store.pending("lab.ticks") == []
 
 
+@pytest.mark.one_backend
 async def test_a_window_open_at_as_of_waits(store: AsyncTimescale) -> None:
     row = {"time": moment("2014-05-09 23:59"), "symbol": "AAPL", "price": 77, "volume": 5}
     await store.append("lab.ticks", [row])
@@ -109,6 +142,7 @@ async def test_a_window_open_at_as_of_waits(store: AsyncTimescale) -> None:
     assert (await hours(store))[moment("2014-05-09 23:00")] == (77, 6)
 
 
+@pytest.mark.partitions
 async def test_what_a_refresh_leaves_out_stays_noted(store: AsyncTimescale, psql: Psql, engine: Engine) -> None:
     psql.execute("UPDATE lab.ticks SET price = 50 WHERE time >= '2014-05-08Z' AND time < '2014-05-09Z'")
     fine = levels(store.catalog.hypertable("lab.ticks"))[1]
@@ -124,8 +158,7 @@ async def test_what_a_refresh_leaves_out_stays_noted(store: AsyncTimescale, psql
     assert [row["bucket"].hour for row in rows] == [10, 11]
 
 
-@pytest.mark.parametrize("table", ["lab.ticks", "lab.ticks_p20140608"])
-@pytest.mark.parametrize(
+BELOW = pytest.mark.parametrize(
     "change",
     [
         "INSERT INTO {} (time, symbol, price, volume) VALUES ('2014-06-08 03:30Z', 'MSFT', 9, 9)",
@@ -133,15 +166,27 @@ async def test_what_a_refresh_leaves_out_stays_noted(store: AsyncTimescale, psql
         "DELETE FROM {} WHERE time = '2014-06-08 03:00Z'",
     ],
 )
-async def test_below_the_watermark_psql_is_refused_too(
-    store: AsyncTimescale, psql: Psql, table: str, change: str
-) -> None:
+
+
+@BELOW
+@pytest.mark.one_backend
+async def test_below_the_watermark_psql_is_refused_too(store: AsyncTimescale, psql: Psql, change: str) -> None:
+    await check_refusal(store, psql, change.format("lab.ticks"))
+
+
+@pytest.mark.partitions
+@BELOW
+async def test_below_the_watermark_chunks_are_closed_too(store: AsyncTimescale, psql: Psql, change: str) -> None:
+    await check_refusal(store, psql, change.format("lab.ticks_p20140608"))
+
+
+async def check_refusal(store: AsyncTimescale, psql: Psql, change: str) -> None:
     row = {"time": moment("2014-06-08 03:00"), "symbol": "AAPL", "price": 1, "volume": 1}
     await store.append("lab.ticks", [row])
     psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-06-08 04:00Z' WHERE dataset = 'lab.ticks'")
     pending = await store.pending("lab.ticks")
     with pytest.raises(psycopg.errors.Error) as caught:
-        psql.execute(change.format(table).encode())
+        psql.execute(change.encode())
     assert caught.value.sqlstate == "SK001"
     assert "2014-06-08 04:00:00" in str(caught.value)
     assert await store.pending("lab.ticks") == pending
@@ -169,6 +214,7 @@ async def test_writers_and_the_ledger_mean_the_same_lock(store: AsyncTimescale, 
     assert held == [(lock.namespace, lock.key % 2**32, "ShareLock")]
 
 
+@pytest.mark.one_backend
 async def test_a_rollup_made_later_takes_up_what_is_there(store: AsyncTimescale, psql: Psql, engine: Engine) -> None:
     before = await hours(store)
     ticks = store.catalog.hypertable("lab.ticks")

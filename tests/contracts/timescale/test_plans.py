@@ -13,9 +13,12 @@ import sqlalchemy as sa
 from storekeeper.catalog import Range
 from storekeeper.span import hours
 from storekeeper.stores.timescale.timescale import Timescale
-from storekeeper.timescale.bars import level_for, select_bars
+from storekeeper.timescale.bars import select_bars
+from storekeeper.timescale.calendars import Calendar
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.routing import Route, level_for
 from storekeeper.timescale.rows import select_latest
+from storekeeper.timescale.shapes import shape_of
 from storekeeper.timescale.statement import Statement
 from timescale_series import TICKS, moment
 from timescale_stores import opened
@@ -44,15 +47,26 @@ def plan(store: Timescale, statement: Statement) -> str:
 
 
 def test_the_newest_row_of_a_key_is_looked_up(store: Timescale) -> None:
-    found = plan(store, select_latest(TICKS, ["S1", "S2"], exact=True))
+    found = plan(store, select_latest(TICKS, ["S1", "S2"]))
     assert "Seq Scan" not in found
     read = [line for line in found.splitlines() if "Index Scan" in line and "never executed" not in line]
     assert len(read) == 1, "the newest chunk has it: no other is opened"
 
 
+@pytest.mark.partitions
+def test_the_newest_rows_of_all_keys_are_looked_up_too(store: Timescale) -> None:
+    found = plan(store, select_latest(TICKS, None))
+    assert "Seq Scan" not in found
+    read = [int(rows) for rows in re.findall(r"Index.*? Scan .*rows=(\d+)", found)]
+    assert max(read) == 1, "one row of each key, however many there are"
+
+
 def test_bars_read_rows_only_where_the_rollup_is_behind(store: Timescale) -> None:
     store.refresh("lab.ticks", as_of=START + timedelta(days=30))
     window = Range(START, START + timedelta(days=6))
-    stale = [Range(START + timedelta(days=2, hours=3), START + timedelta(days=2, hours=5))]
-    found = plan(store, select_bars(level_for(TICKS, hours(1)), hours(1), window, stale, None, ["S1"], exact=False))
-    assert set(re.findall(r"on (ticks_p\d+)", found)) == {"ticks_p20140503"}
+    stale = Range(START + timedelta(days=2, hours=3), START + timedelta(days=2, hours=5))
+    route = Route(level_for(TICKS, hours(1)), Calendar(hours(1)), shape_of(TICKS), window, (stale,))
+    found = plan(store, select_bars(route, ["S1"], exact=False))
+    chunks = {chunk.name: chunk.range.lower for chunk in store.chunks("lab.ticks")}
+    read = {chunks[name] for name in re.findall(r" on (\w+)", found) if name in chunks}
+    assert read == {START + timedelta(days=2)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 SOURCE = "SELECT prosrc, prosecdef, proconfig FROM pg_proc WHERE oid = 'storekeeper.note_changes()'::regprocedure"
 COLUMNS = (
@@ -11,6 +12,7 @@ COLUMNS = (
 )
 
 
+@pytest.mark.partitions
 def test_a_migrated_store_captures_changes_as_the_engine_says(series_url: str, migrated_url: str) -> None:
     with psycopg.connect(series_url) as made, psycopg.connect(migrated_url) as migrated:
         for question in (SOURCE, COLUMNS):

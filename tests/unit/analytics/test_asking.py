@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from hypothesis import given, strategies as st
 
 from storekeeper.analytics.comparisons import Comparison, mongo_filter, parse, sql_condition
 from storekeeper.analytics.datasets import Documents, Relation, Series, find, near
-from storekeeper.analytics.explaining import parts_of
 from storekeeper.analytics.export import Target, target_of
 from storekeeper.analytics.reading import Request, check, default_range
 from storekeeper.analytics.statements import select
@@ -20,7 +20,10 @@ from storekeeper.catalog import Catalog, Range
 from storekeeper.domains import CATALOG
 from storekeeper.errors import ColumnError, DeclarationError, InputError, ValueFitError
 from storekeeper.span import days, minutes, months
+from storekeeper.timescale.calendars import Calendar
 from storekeeper.timescale.levels import levels
+from storekeeper.timescale.routing import Route
+from storekeeper.timescale.shapes import shape_of
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=")
@@ -213,15 +216,16 @@ def test_a_window_of_bars_is_cut_where_another_table_answers() -> None:
     (_, five, *_) = levels(CATALOG.hypertable("invest.intraday_prices"))
     hour = timedelta(hours=1)
     window = Range(NOON, NOON + 10 * hour)
-    stale = [Range(NOON + 2 * hour, NOON + 3 * hour), Range(NOON + 9 * hour, NOON + 20 * hour)]
-    parts = list(parts_of(five, "15m", window, stale, floor=None))
+    stale = (Range(NOON + 2 * hour, NOON + 3 * hour), Range(NOON + 9 * hour, NOON + 20 * hour))
+    route = Route(five, Calendar(minutes(15)), shape_of(five.hypertable), window, stale)
+    parts = list(route.parts())
     assert [(p.start, p.end, p.source) for p in parts] == [
         (NOON, NOON + 2 * hour, "invest.stock_prices_5min"),
         (NOON + 2 * hour, NOON + 3 * hour, "invest.intraday_prices"),
         (NOON + 3 * hour, NOON + 9 * hour, "invest.stock_prices_5min"),
         (NOON + 9 * hour, NOON + 10 * hour, "invest.intraday_prices"),
     ]
-    dropped = list(parts_of(five, "15m", window, stale, floor=NOON + 5 * hour))
+    dropped = list(replace(route, floor=NOON + 5 * hour).parts())
     assert [p.source for p in dropped] == ["invest.stock_prices_5min", "invest.intraday_prices"]
 
 

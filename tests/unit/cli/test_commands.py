@@ -36,6 +36,7 @@ def test_every_command_is_listed_in_order_with_a_whole_sentence() -> None:
         *(("migrate", name) for name in ("new", "status", "rollback", "stamp", "fresh")),
         *(("jobs", name) for name in ("list", "run", "history")),
         ("outbox", "list"),
+        *(("archive", name) for name in ("list", "verify")),
         *(("keys", name) for name in ("rotate", "status")),
         *(("audit", name) for name in ("list", "verify")),
         *(("backup", name) for name in ("now", "list", "check")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -31,7 +32,7 @@ TIME = pa.timestamp("us", tz="UTC")
 )
 def test_rows_are_grouped_by_chunk_and_keep_their_order(moments: list[datetime], chunk: Span) -> None:
     table = pa.table({"time": pa.array(moments, TIME), "row": list(range(len(moments)))})
-    grouped, ranges = chunks_of(table, "time", chunk)
+    grouped, ranges = chunks_of(table, replace(TICKS, chunk=chunk))
     assert list(ranges) == sorted({range_of(moment, chunk) for moment in moments})
     rows: list[int] = [row["row"] for row in grouped.to_pylist()]
     places = [(range_of(moments[row], chunk), row) for row in rows]

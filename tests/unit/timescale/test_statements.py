@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from storekeeper.errors import ColumnError, InputError, NotSupportedError
+from storekeeper.errors import ColumnError, InputError
 from storekeeper.ledger.locks import NAMESPACE, lock_key
 from storekeeper.span import Span, days, hours, minutes, months, weeks
-from storekeeper.timescale.bars import fills, level_for, shape_of
+from storekeeper.timescale.calendars import fills
 from storekeeper.timescale.capture import NOTE_CHANGES, lock_series
 from storekeeper.timescale.conditions import Condition, among, keyed, negated, since, within_any
-from storekeeper.timescale.engine import choose_engine
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.partitions import PartitionsEngine
 from storekeeper.timescale.quoting import literal, qualified, quoted, verbatim
+from storekeeper.timescale.routing import level_for
+from storekeeper.timescale.shapes import shape_of
 from storekeeper.timescale.statement import Statement
 from timescale_series import CANDLES, READINGS, TICKS, moment
 
@@ -45,13 +45,6 @@ def test_the_capture_takes_the_ledgers_locks() -> None:
 def test_parameters_are_bound() -> None:
     statement = Statement("SELECT :one", {"one": 1})
     assert statement.clause().compile().params == {"one": 1}
-
-
-def test_the_engine_is_partitions_unless_forced_to_what_is_not_there() -> None:
-    assert choose_engine(None, None) == choose_engine("2.23.0", None) == choose_engine(None, "partitions")
-    assert choose_engine(None, None) == PartitionsEngine()
-    with pytest.raises(NotSupportedError):
-        choose_engine("2.23.0", "hypertables")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Rows without a key, numbers of any width, keys of several integer types, measures of any name: read as asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from series_servers import SeriesServer
+from storekeeper import Aggregate, Measure, days, hours, years
+from storekeeper.catalog import Catalog, Domain, Hypertable
+from storekeeper.errors import InputError, ValueFitError
+from storekeeper.stores.sql.arrow import pc
+from storekeeper.stores.timescale.gaps import Gaps
+from storekeeper.stores.timescale.timescale_async import AsyncTimescale
+from storekeeper.timescale.engine import Engine
+from timescale_series import moment, script
+from timescale_stores_async import opened
+
+_METADATA = sa.MetaData(schema="lab")
+_TIME = sa.DateTime(timezone=True)
+
+PLAIN = Hypertable(
+    sa.Table(
+        "plain",  # no key at all
+        _METADATA,
+        sa.Column("time", _TIME, nullable=False),
+        sa.Column("price", sa.Numeric(18, 6)),
+        sa.Column("weight", sa.Float),
+        sa.Column("wide", sa.Numeric(100, 20)),
+        sa.Column("long", sa.Numeric(60, 10)),
+        sa.Column("seen", TIMESTAMP(precision=3, timezone=True)),
+    ),
+    time="time",
+    chunk=days(1),
+)
+
+
+def _numbered(name: str, kind: type[sa.Integer]) -> Hypertable:
+    table = sa.Table(
+        name, _METADATA, sa.Column("time", _TIME, nullable=False), sa.Column("number", kind, nullable=False)
+    )
+    sa.Index(f"idx_{name}", table.c.number, table.c.time.desc(), unique=True)
+    return Hypertable(table, time="time", chunk=days(1), natural_key=("number", "time"))
+
+
+SMALL, LARGE = _numbered("small", sa.Integer), _numbered("large", sa.BigInteger)
+CATALOG = Catalog((Domain("lab", hypertables=(PLAIN, SMALL, LARGE)),))
+START, END = moment("2024-03-01 00:00"), moment("2024-03-01 04:00")
+CLOSE = (Measure("close", Aggregate.LAST, ("price",)),)
+
+
+@pytest.fixture
+async def store(series_server: SeriesServer, engine: Engine) -> AsyncIterator[AsyncTimescale]:
+    with series_server.database(script(engine, CATALOG.hypertables)) as url:
+        async with opened(url, engine, CATALOG) as store:
+            for hypertable in CATALOG.hypertables:
+                await store.make_chunks_ahead(hypertable, as_of=START - timedelta(days=1), count=1)
+            with psycopg.connect(url, autocommit=True) as psql:
+                psql.execute(
+                    "INSERT INTO lab.plain VALUES ('2024-02-29 22:00Z', 0.5), "
+                    "('2024-03-01 01:00Z', 1.5, 0.1, 1e70, 1e40, '2024-03-01 00:00Z'), "
+                    "('2024-03-01 03:00Z', 2.5, 0.2, 5, 2e40, '2024-03-01 00:00:00.001Z')"
+                )
+                psql.execute("INSERT INTO lab.small VALUES ('2024-03-01 00:00Z', 7)")
+                psql.execute("INSERT INTO lab.large VALUES ('2024-03-01 00:00Z', 7), ('2024-03-01 00:00Z', 5000000000)")
+            yield store
+
+
+@pytest.mark.parametrize(
+    ("gaps", "closes"),
+    [
+        ("none", [1.5, 2.5]),
+        ("null", [None, 1.5, None, 2.5]),
+        ("last", [0.5, 1.5, 1.5, 2.5]),
+        ("linear", [None, 1.5, 2.0, 2.5]),
+    ],
+)
+async def test_gaps_of_a_series_without_a_key(store: AsyncTimescale, gaps: Gaps, closes: list[float | None]) -> None:
+    bars = await store.bars(PLAIN, every=hours(1), start=START, end=END, measures=CLOSE, gaps=gaps)
+    assert bars.column("close").to_pylist() == closes
+    nothing = await store.bars(
+        PLAIN, every=hours(1), start=END + timedelta(days=30), end=END + timedelta(days=31), measures=CLOSE, gaps=gaps
+    )
+    assert nothing.num_rows == 0
+    with pytest.raises(InputError, match="no key"):
+        await store.bars(PLAIN, ["AAPL"], every=hours(1), start=START, end=END, measures=CLOSE)
+
+
+async def test_decimals_wider_than_an_arrow_decimal(store: AsyncTimescale) -> None:
+    late = await store.raw(PLAIN, start=moment("2024-03-01 02:00"), columns=["wide"], exact=True)
+    assert late.column("wide").to_pylist() == [5]
+    assert (await store.raw(PLAIN, start=START, columns=["wide"])).column("wide").to_pylist() == [1e70, 5.0]
+    with pytest.raises(ValueFitError, match="more than 76 digits") as caught:
+        await store.raw(PLAIN, columns=["wide"], exact=True)
+    assert caught.value.hint == "read it without exact=True"
+
+
+async def test_a_sum_is_as_wide_as_what_it_sums(store: AsyncTimescale) -> None:
+    measures = (Measure("long", Aggregate.SUM, ("long",)), Measure("weight", Aggregate.SUM, ("weight",)))
+    bars = await store.bars(PLAIN, every=days(1), start=START, end=END, measures=measures, exact=True)
+    assert bars.column("long").to_pylist() == [Decimal("3e40")]
+    assert bars.column("weight").to_pylist() == [Decimal("0.3")]
+
+
+async def test_an_instant_is_looked_for_whatever_the_precision_of_its_column(store: AsyncTimescale) -> None:
+    here = datetime(2024, 3, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    assert (await store.raw(PLAIN, where={"seen": [here]})).num_rows == 1
+    assert (await store.raw(PLAIN, where={"seen": [here.astimezone(UTC)]})).num_rows == 1
+
+
+async def test_keys_of_integers_of_another_width(store: AsyncTimescale) -> None:
+    joined = await store.as_of(LARGE, SMALL)
+    assert joined.column("number").to_pylist() == [7, 5_000_000_000]
+    assert pc.is_valid(joined.column("time_right")).to_pylist() == [True, False]
+    assert (await store.raw(SMALL, where={"number": [7, 5_000_000_000]})).num_rows == 1
+    assert (await store.latest(SMALL, [7, 5_000_000_000])).num_rows == 1
+
+
+@pytest.mark.parametrize("tolerance", [years(5_000), days(999_999_999)])
+async def test_a_tolerance_that_reaches_before_all_times(store: AsyncTimescale, tolerance: object) -> None:
+    assert (await store.as_of(SMALL, SMALL, tolerance=tolerance)).column("time_right").null_count == 0  # type: ignore[arg-type]  # both are spans
+
+
+@pytest.mark.parametrize("name", ["bid:size", "a%b", 'a"b; DROP', "storekeeper was", "was_at", "was_found"])
+async def test_a_measure_of_any_name(store: AsyncTimescale, name: str) -> None:
+    bars = await store.bars(
+        PLAIN, every=days(1), start=START, end=END, gaps="last", measures=[Measure(name, Aggregate.LAST, ("price",))]
+    )
+    assert bars.column(name).to_pylist() == [2.5]

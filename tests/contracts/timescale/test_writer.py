@@ -1,0 +1,153 @@
+# Generated from test_writer_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""The buffered writer: what is durable when, and what becomes of rows that cannot be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from storekeeper.errors import (
+    ColumnError,
+    InputError,
+    NotMigratedError,
+    RefusedRowsError,
+    UnwrittenRowsError,
+    ValueFitError,
+)
+from storekeeper.stores.timescale.timescale import Timescale
+from storekeeper.timescale.engine import Engine
+from timescale_series import moment
+from timescale_stores import opened
+
+START = moment("2014-05-07 10:00")
+Psql = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def store(series_url: str, engine: Engine) -> Iterator[Timescale]:
+    with opened(series_url, engine) as store:
+        yield store
+
+
+def tick(minutes: float = 0, price: object = 100, **other: object) -> dict[str, object]:
+    return {"time": START + timedelta(minutes=minutes), "symbol": "AAPL", "price": price, "volume": 1, **other}
+
+
+def prices(psql: Psql) -> list[object]:
+    return [row[0] for row in psql.execute("SELECT price FROM lab.ticks ORDER BY time")]
+
+
+def test_a_flush_returns_when_all_rows_before_it_are_committed(store: Timescale, psql: Psql) -> None:
+    with store.writer("lab.ticks", seconds=60) as ticks:
+        ticks.add(tick(0))
+        ticks.add(tick(1), tick(2))
+        assert prices(psql) == []
+        done = ticks.flush()
+        assert (done.rows, done.inserted) == (3, 3)
+        assert len(prices(psql)) == 3
+        assert (ticks.flush()).rows == 3
+        ticks.add(tick(3))
+    assert len(prices(psql)) == 4
+
+
+def test_it_writes_by_number_and_by_time(store: Timescale) -> None:
+    for size, seconds, count in ((3, 60.0, 3), (1000, 0.05, 2)):
+        written: list[int] = []
+
+        def seen(rows: pa.Table, written: list[int] = written) -> None:
+            written.append(rows.num_rows)
+
+        with store.writer("lab.ticks", size=size, seconds=seconds, on_written=seen) as ticks:
+            ticks.add(*(tick(minute) for minute in range(count)))
+            for minute in range(10_000):  # rows of one key: the buffer is never full for long
+                if written:
+                    break
+                ticks.add(tick(size + minute % 2, price=1 + minute))
+            assert written, "neither size nor time made it write"
+
+
+def test_a_row_that_does_not_fit_is_refused_at_once(store: Timescale, psql: Psql) -> None:
+    with store.writer("lab.ticks") as ticks:
+        ticks.add(tick(0))
+        with pytest.raises(ValueFitError):
+            ticks.add(tick(1, price="cheap"))
+        with pytest.raises(ColumnError):
+            ticks.add({"time": START})
+        ticks.add(tick(2))
+    assert len(prices(psql)) == 2
+
+
+def test_rows_that_the_store_refuses_come_back_and_the_others_are_in(store: Timescale, psql: Psql) -> None:
+    with pytest.raises(RefusedRowsError) as at_the_end:
+        with store.writer("lab.ticks", seconds=60, on_conflict="error") as ticks:
+            ticks.add(*(tick(minute, price=-1 if minute in (3, 7) else minute + 1) for minute in range(10)))
+            with pytest.raises(RefusedRowsError) as caught:
+                ticks.flush()
+            assert [row["price"] for row, _ in caught.value.refused] == [-1, -1]
+            assert prices(psql) == [1, 2, 3, 5, 6, 7, 9, 10]
+            ticks.add(tick(0, price=9), tick(20, price=20))
+    ((row, error),) = at_the_end.value.refused
+    assert row["price"] == 9
+    assert "AAPL" in error.cause
+    assert prices(psql)[-1] == 20
+
+
+def test_what_cannot_be_written_now_waits_for_the_next_flush(store: Timescale, psql: Psql) -> None:
+    with store.writer("lab.ticks", seconds=60) as ticks:
+        ticks.add(tick(0))
+        ticks.flush()
+        psql.execute("ALTER TABLE lab.ticks RENAME TO away")
+        ticks.add(tick(1))
+        with pytest.raises(NotMigratedError):
+            ticks.flush()
+        psql.execute("ALTER TABLE lab.away RENAME TO ticks")
+        ticks.flush()
+        assert len(prices(psql)) == 2
+
+
+def test_rows_that_are_left_at_the_end_are_handed_back(store: Timescale, psql: Psql) -> None:
+    with pytest.raises(UnwrittenRowsError) as caught:
+        with store.writer("lab.ticks", seconds=60) as ticks:
+            ticks.add(tick(0), tick(1))
+            psql.execute("ALTER TABLE lab.ticks RENAME TO away")
+    assert [row["time"] for row in caught.value.rows] == [START, START + timedelta(minutes=1)]
+    assert isinstance(caught.value.__cause__, NotMigratedError)
+
+
+def test_what_ended_the_block_is_not_hidden(store: Timescale, psql: Psql) -> None:
+    with pytest.raises(KeyError) as caught:
+        with store.writer("lab.ticks", seconds=60) as ticks:
+            ticks.add(tick(0), tick(1, price=-1))
+            raise KeyError("mine")
+    assert "refused" in caught.value.__notes__[0]
+    assert len(prices(psql)) == 1
+
+
+def test_who_is_given_the_rows_may_fail(store: Timescale, psql: Psql) -> None:
+    def failing(rows: pa.Table) -> None:
+        raise LookupError(rows.num_rows)
+
+    with pytest.raises(LookupError, match="1"):
+        with store.writer("lab.ticks", on_written=failing) as ticks:
+            ticks.add(tick(0))
+    with pytest.raises(LookupError):
+        store.append("lab.ticks", [tick(1)], on_written=failing)
+    assert len(prices(psql)) == 2
+
+
+def test_a_column_that_is_left_out_takes_its_default(store: Timescale) -> None:
+    row = {"station": "6f1c9f0e-6f0c-4b0e-9d56-0d5d3c1b2a10", "kind": 1}
+    with store.writer("lab.Readings", seconds=60) as readings:
+        readings.add({**row, "at": START, "note": '{"a": 1}'})
+        readings.add({**row, "at": START + timedelta(minutes=1)})
+    assert [found["note"] for found in (store.raw("lab.Readings")).to_pylist()] == ['{"a": 1}', "{}"]
+
+
+def test_bounds_that_make_no_sense(store: Timescale) -> None:
+    for bounds in ({"size": 0}, {"seconds": 0}, {"size": 10, "capacity": 5}):
+        with pytest.raises(InputError):
+            store.writer("lab.ticks", **bounds)  # type: ignore[arg-type]  # numbers all
