@@ -15,7 +15,7 @@ from benchmarks.measuring import Measured, written
 AREAS = {
     "real-input": ("real_input",),
     "relational": ("relational", "relational_postings", "relational_protection"),
-    "time-series": ("time_series",),
+    "time-series": ("series_in", "series_out", "series_life"),
 }
 #: Those that take a folder of files.
 WITH_FILES = {"real-input"}

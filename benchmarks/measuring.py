@@ -1,12 +1,15 @@
-"""Two ways to do one thing, timed in turns in one run: what counts is the ratio of their medians."""
+"""Ways to do one thing, timed in turns in one run: what counts is the ratio of their medians."""
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,16 +35,42 @@ class Measured:
 
 def measure(name: str, ours: Work, theirs: Work, *, target: float, rounds: int = 5) -> Measured:
     """Times both in turns, after one round that does not count: what slows the machine slows both."""
-    rates: tuple[list[float], list[float]] = ([], [])
-    for counted in range(-1, rounds):
-        for work, rate in zip((ours, theirs), rates, strict=True):
+    rates = race({"ours": ours, "theirs": theirs}, rounds=rounds)
+    return compared(name, rates["ours"], rates["theirs"], target=target)
+
+
+def race(
+    ways: Mapping[str, Work], *, rounds: int = 5, before: Callable[[], object] | None = None, warm_up: bool = True
+) -> dict[str, float]:
+    """The median rate of each of several ways to do one thing, timed in turns. `before` each is not timed."""
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    for counted in range(-1 if warm_up else 0, rounds):
+        for way, work in ways.items():
+            if before is not None:
+                before()
             began = time.perf_counter()
             units = work()
             seconds = time.perf_counter() - began
             if counted >= 0:
-                rate.append(units / seconds)
-    mine, other = (statistics.median(rate) for rate in rates)
-    return Measured(name, round(mine, 1), round(other, 1), round(mine / other, 3), target)
+                rates[way].append(units / seconds)
+    return {way: statistics.median(rate) for way, rate in rates.items()}
+
+
+def compared(name: str, ours: float, theirs: float, *, target: float) -> Measured:
+    """Two rates of one race."""
+    return Measured(name, round(ours, 1), round(theirs, 1), round(ours / theirs, 3), target)
+
+
+def peak(function: Callable[..., object], *arguments: object) -> float:
+    """By how many MB a call of a module-level function raises the memory of a process of its own, imports included."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(_peak, function, arguments).result()
+
+
+def _peak(function: Callable[..., object], arguments: tuple[object, ...]) -> float:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    function(*arguments)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def written(area: str, results: Sequence[Measured]) -> Path:
