@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-from storekeeper.errors import NaiveTimeError
+from storekeeper.errors import InputError, NaiveTimeError
 
 
 class Clock(Protocol):
@@ -32,7 +32,9 @@ class FixedClock:
 
 
 def as_utc(moment: datetime) -> datetime:
-    """The same instant in UTC. Raises NaiveTimeError where `moment` carries no zone."""
+    """The same instant in UTC. Raises NaiveTimeError where `moment` carries no zone, InputError where it is none."""
+    if not isinstance(moment, datetime):
+        raise InputError(f"{moment!r} is no moment", hint="give a datetime with a zone, or parse the text first")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise NaiveTimeError(f"{moment.isoformat()} has no time zone", hint="give an offset, such as +00:00 or Z")
     return moment.astimezone(UTC)

@@ -48,6 +48,13 @@ class Span:
         """`moment` less this span."""
         return self._moved(moment, -1)
 
+    def before_or_first(self, moment: datetime) -> datetime:
+        """`moment` less this span; where there is no such year, the first moment that there is."""
+        try:
+            return self.before(moment)
+        except (OverflowError, ValueError):
+            return datetime.min.replace(tzinfo=UTC)
+
     def _moved(self, moment: datetime, sign: int) -> datetime:
         if not self.months:
             return moment + sign * self.duration
@@ -89,6 +96,18 @@ class Span:
             if not remainder:
                 return f"{count}{unit}"
         return f"{self.duration // _UNITS['us']}us"
+
+
+def checked_span(span: Span, what: str, *, operation: str, target: str) -> Span:
+    """The span itself. Raises InputError where it is something else: a timedelta, a text."""
+    if not isinstance(span, Span):
+        raise InputError(
+            f"{what}={span!r} is no span",
+            operation=operation,
+            target=target,
+            hint="write minutes(5), hours(1) or days(1)",
+        )
+    return span
 
 
 def years(count: int) -> Span:
