@@ -88,7 +88,7 @@ def lab() -> Iterator[Lab]:
     name = f"bench_{secrets.token_hex(4)}"
     with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder)) as stack:
         if server is None:
-            with _platform(stack.urls.postgres, stack.urls.postgres, Path(folder)) as platform:
+            with _platform(stack.urls.postgres_as("owner"), Path(folder)) as platform:
                 yield Lab(platform, stack.urls.postgres, Path(folder))
             return
         url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
@@ -97,19 +97,21 @@ def lab() -> Iterator[Lab]:
             try:
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-                with _platform(stack.urls.postgres, url, Path(folder)) as platform:
+                with _platform(url, Path(folder)) as platform:
                     yield Lab(platform, url, Path(folder))
             finally:
                 administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @contextmanager
-def _platform(postgres: str, timescale: str, folder: Path) -> Iterator[Platform]:
+def _platform(timescale: str, folder: Path) -> Iterator[Platform]:
+    """As its owner, who may make chunks and drop them; the other stores are those of the stack."""
     with connect(
-        stores=("postgres", "timescale"),
+        role="owner",
+        directory=folder,
         root=folder,
-        postgres_url=postgres,
         timescale_url=timescale,
+        timescale_owner_url=timescale,
         archive=str(folder / "cold"),
     ) as platform:
         apply(platform)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 
+import pandas as pd
 import psycopg
 
-from benchmarks.measuring import Measured, compared
+from benchmarks.measuring import Measured, compared, race
 from benchmarks.series_lab import DATASET, DAYS, START, SYMBOLS, Lab, bars_of, lab
+from storekeeper import Hypertable
+from storekeeper.domains.invest.series import INTRADAY_PRICES
 
 END = START + timedelta(days=DAYS)
 ROUNDS = 3
@@ -18,7 +23,7 @@ ROUNDS = 3
 def run() -> list[Measured]:
     """Thirty days gone, both ways; then the same days out of Parquet."""
     with lab() as series:
-        return _dropped(series)
+        return [*_dropped(series), *_cold(series)]
 
 
 def _dropped(series: Lab) -> list[Measured]:
@@ -38,11 +43,38 @@ def _dropped(series: Lab) -> list[Measured]:
     ]
 
 
-def _ready(series: Lab, frame: object) -> None:
+def _cold(series: Lab) -> list[Measured]:
+    """A million rows out of Parquet, against as many out of the store: the two halves of one dataset."""
+    archived = replace(INTRADAY_PRICES, archive=True)
+    _ready(series, bars_of(SYMBOLS, DAYS))
+    half = START + timedelta(days=DAYS // 2)
+    series.platform.timescale.drop_chunks(archived, as_of=half + timedelta(days=30))
+    assert series.platform.timescale.watermark(DATASET) == half
+    done = []
+    for exact in (False, True):
+        rates = race(
+            {
+                "cold": partial(_rows, series, archived, START, half, exact),
+                "hot": partial(_rows, series, archived, half, END, exact),
+            },
+            rounds=5,
+        )
+        kind = "decimals" if exact else "float64"
+        done.append(
+            compared(f"cold scan to Arrow, {kind}, against the hot read", rates["cold"], rates["hot"], target=5)
+        )
+    return done
+
+
+def _rows(series: Lab, dataset: Hypertable, start: datetime, end: datetime, exact: bool) -> int:
+    return int(series.platform.timescale.raw(dataset, start=start, end=end, exact=exact).num_rows)
+
+
+def _ready(series: Lab, frame: pd.DataFrame) -> None:
     """The rows are there and rolled up, and nothing was ever dropped."""
     with psycopg.connect(series.url, autocommit=True) as connection:
         connection.execute("UPDATE storekeeper.watermarks SET dropped_before = NULL")
-    series.loaded(frame)  # type: ignore[arg-type]  # a frame, as bars_of gives it
+    series.loaded(frame)
     series.platform.timescale.refresh(DATASET, as_of=END + timedelta(hours=1))
     with psycopg.connect(series.url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -15,7 +17,7 @@ import sqlalchemy as sa
 
 from benchmarks.measuring import Measured, compared, peak, race
 from benchmarks.series_lab import DATASET, DAYS, START, SYMBOLS, Lab, bars_of, lab
-from storekeeper import connect, minutes
+from storekeeper import Platform, connect, minutes
 
 #: Days of about a million rows.
 MILLION_DAYS = 15
@@ -215,7 +217,14 @@ def _streams(series: Lab) -> list[Measured]:
 
 
 def _urls(series: Lab) -> tuple[str, str]:
-    return series.platform.url("postgres"), series.url
+    """The stack's folder, and the series."""
+    return str(series.folder), series.url
+
+
+def _opened(folder: str, timescale: str) -> AbstractContextManager[Platform]:
+    return connect(
+        stores=("timescale",), root=Path(folder), directory=Path(folder), role="owner", timescale_owner_url=timescale
+    )
 
 
 def _read_sql(url: str) -> None:
@@ -223,15 +232,15 @@ def _read_sql(url: str) -> None:
     assert len(pd.read_sql(sa.text(EXACT), engine)) > 900_000
 
 
-def _read_ours(postgres: str, timescale: str) -> None:
-    with connect(stores=("timescale",), postgres_url=postgres, timescale_url=timescale) as platform:
+def _read_ours(folder: str, timescale: str) -> None:
+    with _opened(folder, timescale) as platform:
         table = platform.timescale.raw(DATASET, start=START, end=END, timeout=None)
         frame = table.to_pandas(split_blocks=True, self_destruct=True)
         assert len(frame) > 900_000
 
 
-def _write_stream(postgres: str, timescale: str) -> None:
-    with connect(stores=("timescale",), postgres_url=postgres, timescale_url=timescale) as platform:
+def _write_stream(folder: str, timescale: str) -> None:
+    with _opened(folder, timescale) as platform:
         with platform.timescale.appending(DATASET) as rows:
             for day in _days():
                 rows.write(day)
@@ -244,8 +253,8 @@ def _days() -> Iterator[pd.DataFrame]:
         yield one.assign(time=one["time"] + timedelta(days=number))
 
 
-def _read_stream(postgres: str, timescale: str) -> None:
-    with connect(stores=("timescale",), postgres_url=postgres, timescale_url=timescale) as platform:
+def _read_stream(folder: str, timescale: str) -> None:
+    with _opened(folder, timescale) as platform:
         rows = 0
         with platform.timescale.stream(DATASET) as batches:
             for batch in batches:

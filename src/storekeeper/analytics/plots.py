@@ -40,8 +40,9 @@ def plot(
     default the price, the value, the close, or the first number), broken where it is null. `key` is the column that
     tells lines apart (by default the first of text). `kind` None: candles where all is there for them.
 
-    The axis shows times in `zone`, by default that of the column. The figure belongs to the caller, and to no window:
-    `figure.savefig(path)`, or the last line of a notebook's cell. Needs the `analytics` extra (matplotlib).
+    The axis shows times in `zone`, by default that of the column (UTC where it has but an offset). The figure belongs
+    to the caller, and to no window: `figure.savefig(path)`, or the last line of a notebook's cell. Needs the
+    `analytics` extra (matplotlib).
 
     Raises ColumnError where there is nothing to draw, InputError where there is no row, no such zone, or more keys than
     can be shown, NotSupportedError without matplotlib.
@@ -73,7 +74,7 @@ def plot(
             hint='choose with --symbol, or draw lines: kind="lines"' if candles else "choose with --symbol",
         )
     drawn = None if candles else _drawn(table, {time, key}, title, value)
-    shown = zone_of(zone if zone is not None else getattr(table.schema.field(time).type, "tz", None), target=title)
+    shown = zone_of(zone if zone is not None else _own_zone(table.schema.field(time).type), target=title)
     prices, volumes, figure = _figure(title, shown, volume=candles and "volume" in table.column_names)
     if drawn is None:
         series = {name: _numbers(table, name) for name in (*_CANDLE, "volume") if name in table.column_names}
@@ -98,6 +99,12 @@ def _time_of(table: pa.Table) -> str:
     if found is None:
         raise ColumnError("no column is a time", operation="plot", hint="name it: time=…")
     return found
+
+
+def _own_zone(kind: pa.DataType) -> str | None:
+    """The zone of a column; of one that has only an offset (+02:00), none."""
+    zone: str | None = getattr(kind, "tz", None)
+    return None if zone is None or zone[:1] in "+-" else zone
 
 
 def _keys(rows: pa.Table, key: str | None) -> list[str]:

@@ -114,7 +114,7 @@ def _array(table: sa.Table, name: str, parameter: str) -> str:
 
 def _listed(values: Any, what: str, *, operation: str, target: str) -> Sequence[object]:
     """Values that can be gone through again. Raises InputError where they are one value, or an iterator."""
-    if isinstance(values, (str, bytes)) or not (isinstance(values, Sized) and isinstance(values, Iterable)):
+    if isinstance(values, (str, bytes)) or not all(isinstance(values, kind) for kind in (Sized, Iterable)):
         raise InputError(
             f"{values!r:.60} is no list of {what}", operation=operation, target=target, hint="put it in a list"
         )

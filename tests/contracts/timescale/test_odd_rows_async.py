@@ -15,6 +15,7 @@ from series_servers import SeriesServer
 from storekeeper import Aggregate, Measure, days, hours, years
 from storekeeper.catalog import Catalog, Domain, Hypertable
 from storekeeper.errors import InputError, ValueFitError
+from storekeeper.span import Span
 from storekeeper.stores.sql.arrow import pc
 from storekeeper.stores.timescale.gaps import Gaps
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
@@ -63,7 +64,7 @@ async def store(series_server: SeriesServer, engine: Engine) -> AsyncIterator[As
                 await store.make_chunks_ahead(hypertable, as_of=START - timedelta(days=1), count=1)
             with psycopg.connect(url, autocommit=True) as psql:
                 psql.execute(
-                    "INSERT INTO lab.plain VALUES ('2024-02-29 22:00Z', 0.5), "
+                    "INSERT INTO lab.plain VALUES ('2024-02-29 22:00Z', 0.5, NULL, NULL, NULL, NULL), "
                     "('2024-03-01 01:00Z', 1.5, 0.1, 1e70, 1e40, '2024-03-01 00:00Z'), "
                     "('2024-03-01 03:00Z', 2.5, 0.2, 5, 2e40, '2024-03-01 00:00:00.001Z')"
                 )
@@ -123,8 +124,8 @@ async def test_keys_of_integers_of_another_width(store: AsyncTimescale) -> None:
 
 
 @pytest.mark.parametrize("tolerance", [years(5_000), days(999_999_999)])
-async def test_a_tolerance_that_reaches_before_all_times(store: AsyncTimescale, tolerance: object) -> None:
-    assert (await store.as_of(SMALL, SMALL, tolerance=tolerance)).column("time_right").null_count == 0  # type: ignore[arg-type]  # both are spans
+async def test_a_tolerance_that_reaches_before_all_times(store: AsyncTimescale, tolerance: Span) -> None:
+    assert (await store.as_of(SMALL, SMALL, tolerance=tolerance)).column("time_right").null_count == 0
 
 
 @pytest.mark.parametrize("name", ["bid:size", "a%b", 'a"b; DROP', "storekeeper was", "was_at", "was_found"])

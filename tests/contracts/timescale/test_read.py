@@ -178,7 +178,7 @@ def test_instants_in_a_zone(store: Timescale) -> None:
 
 
 def test_a_batch_has_rows(store: Timescale) -> None:
-    with pytest.raises(InputError, match="batch of 0"):
+    with pytest.raises(InputError, match="batch_rows=0"):
         store.stream("lab.ticks", batch_rows=0)
 
 

@@ -177,7 +177,7 @@ async def test_instants_in_a_zone(store: AsyncTimescale) -> None:
 
 
 async def test_a_batch_has_rows(store: AsyncTimescale) -> None:
-    with pytest.raises(InputError, match="batch of 0"):
+    with pytest.raises(InputError, match="batch_rows=0"):
         store.stream("lab.ticks", batch_rows=0)
 
 

@@ -108,3 +108,8 @@ def test_no_window_system_and_no_global_state() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "1"]
+
+
+def test_times_with_an_offset_are_shown_in_utc() -> None:
+    figure = plot(candles(zone="+02:00"))
+    assert figure.axes[-1].get_xlabel() == "UTC"

@@ -180,3 +180,17 @@ def test_what_cannot_be_computed() -> None:
         with pytest.raises(error, match=said):
             call()
     assert isinstance(bars.to_pandas(), pd.DataFrame)
+
+
+def test_integers_that_no_float_is_and_times_to_the_nanosecond() -> None:
+    large = [2**53 + 1, 2**54 + 2, 2**60 + 1]
+    table = pa.table({"bucket": pa.array([1, 2, 3], pa.timestamp("ns", tz="UTC")), "close": large})
+    assert returns(table).column("close_return").to_pylist() == [None, 1.0, 63.0]
+
+
+def test_a_frame_that_is_none_and_a_key_that_is_no_list() -> None:
+    frame = pd.DataFrame({"bucket": pd.to_datetime([1, 2], utc=True), "close": [1.0, "x"]})
+    with pytest.raises(InputError, match="no table of typed columns"):
+        returns(frame)
+    with pytest.raises(InputError, match="not a list of columns"):
+        returns(pa.table({"bucket": pa.array([], pa.timestamp("us"))}), by="symbol")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -202,3 +203,28 @@ def test_no_rows_are_an_empty_batch() -> None:
     fields = [Field(wire, wire, type_) for _, wire, type_, _ in _KINDS]
     decoded = _decoded(Block(), *fields)
     assert (decoded.num_rows, decoded.schema.types) == (0, [field.type for field in fields])
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.decimal256(76, 0)])
+def test_one_very_long_number_among_many(kind: pa.DataType) -> None:
+    """What is spread out for it is spread out for few rows."""
+    short, long = _numeric([7], 0, 0), _numeric([1] + [0] * 2_000, 18, 0)
+    rows, place = 20_000, 12_345
+    block = Block(bytearray(), [])
+    for row in range(rows):
+        one = long if row == place else short
+        block.rows += one.rows
+        block.lengths += one.lengths
+    tracemalloc.start()
+    try:
+        found = _decoded(block, Field("n", "numeric", kind)).column(0)
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+    assert found[place] == pa.scalar(Decimal(10**72)).cast(kind)
+    assert set(found.take(pa.array([row for row in range(rows) if row != place])).unique().to_pylist()) == {7}
+
+
+def test_a_decimal_without_room_says_how_many_digits_there_are() -> None:
+    with pytest.raises(ValueFitError, match="more than 18 digits"):
+        _decoded(_numeric([1, 0, 0, 0, 0, 0, 0], 6, 0), PRICE)

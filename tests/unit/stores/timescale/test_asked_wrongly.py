@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +32,9 @@ _BY_TEXT = Hypertable(
     chunk=days(1),
     segment_by=("kind",),
 )
-_HOURS: dict[str, Any] = {"every": hours(1), "start": moment("2024-03-01 00:00"), "end": moment("2024-03-02 00:00")}
+START = moment("2024-03-01 00:00")
+_NAIVE = START.replace(tzinfo=None)
+_HOURS: dict[str, Any] = {"every": hours(1), "start": START, "end": moment("2024-03-02 00:00")}
 
 Asked = Callable[[Any], object]
 
@@ -62,7 +64,7 @@ def store() -> Timescale:
         (lambda store: store.stream(TICKS, where={"price": 1}), InputError, "no list of values of price"),
         (lambda store: store.stream(TICKS, where={"symbol": iter(["AAPL"])}), InputError, "no list of values"),
         (lambda store: store.stream(TICKS, where={"symbol": ["\ud800"]}), ValueFitError, "surrogate"),
-        (lambda store: store.stream(TICKS, where={"time": [datetime(2024, 3, 1)]}), NaiveTimeError, "no time zone"),
+        (lambda store: store.stream(TICKS, where={"time": [_NAIVE]}), NaiveTimeError, "no time zone"),
         (lambda store: store.stream(TICKS, columns=[]), ColumnError, "no column was asked for"),
         (lambda store: store.stream(TICKS, batch_rows=0), InputError, "batch_rows=0"),
         (lambda store: store.stream(TICKS, batch_rows=1.5), InputError, "batch_rows=1.5"),

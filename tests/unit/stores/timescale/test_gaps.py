@@ -171,6 +171,21 @@ def test_halves_go_to_even() -> None:
     assert [bar["best"] for bar in found] == [0, 0, 1, 2**61, 2**62]
 
 
+def test_a_close_of_more_decimals_than_the_open_is_rounded_into_it() -> None:
+    shape = Shape((), (Measure("open", Aggregate.FIRST, ("open",)), Measure("close", Aggregate.LAST, ("close",))))
+    bars = pa.table(
+        {
+            "bucket": pa.array([START], pa.timestamp("us", tz="UTC")),
+            "open": pa.array([Decimal("1.00")], pa.decimal128(18, 2)),
+            "close": pa.array([Decimal("1.12500000")], pa.decimal128(24, 8)),
+        }
+    )
+    at = int(START.timestamp() * 1_000_000)
+    instants = np.array([at, at + 60_000_000])
+    found = filled(bars, instants, pa.table({"found": [True]}), shape, "last")
+    assert found.column("open").to_pylist() == [Decimal("1.00"), Decimal("1.12")]
+
+
 def test_what_cannot_be_filled() -> None:
     with pytest.raises(InputError, match="no way to fill gaps"):
         check_gaps("nearest", target="lab.ticks")
