@@ -169,4 +169,5 @@ def _unpack(archive: Path, folder: Path) -> None:
             if member.name == "package/package.json"
             or (member.name.startswith(_NEEDED) and not member.name.endswith((".map", ".cjs", ".ts", ".cts", ".html")))
         ]
-        tar.extractall(folder, members=wanted, filter="data")
+        # pythons before 3.11.4 have no filters; what is taken out is what its digest says
+        tar.extractall(folder, members=wanted, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))

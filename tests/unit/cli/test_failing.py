@@ -18,6 +18,7 @@ FAMILIES = {
     "OperationError": 2,
     "ConstraintError": 2,
     "StoreError": 3,
+    "ArchiveError": 3,
     "LifecycleError": 4,
     "MigrationError": 5,
     "JobError": 6,

@@ -61,6 +61,8 @@ _ATTEMPTS: Final = 3
 _MERGED_AT_ONCE: Final = 200_000
 #: From so many rows on they are encoded in a thread, while those before them are on their way.
 _MANY: Final = 50_000
+#: How long one of several transactions waits for a lock.
+_TOGETHER: Final = {"lock_timeout": "10s"}
 
 
 class Appending:
@@ -275,6 +277,8 @@ class Appender:
             works = [_Work(*share) for share in shares(given.table, ranges, level.time, connections)]
         earliest = earliest_of(given.table, level.time)
         for attempt in range(_ATTEMPTS):
+            if len(works) > 1:  # asked anew: a chunk that the server made for one would hold up the others
+                self._chunks.forget(level)
             made = self._chunks.ensure(level, ranges, earliest=earliest)
             first = {chunk: chunk in made for chunk in ranges}
             try:
@@ -311,11 +315,16 @@ class Appender:
         timeout: float | Default | None,  # the server's, of the transaction
         straight: Mapping[Range, bool] | None,
     ) -> Appended:
-        """Each in a transaction of its own, none of which is committed before all rows are written."""
+        """Each in a transaction of its own, none of which is committed before all rows are written.
+
+        One that waits for a lock of another would wait for ever, and the server sees no deadlock: it gives up.
+        """
         together = Together(len(works))
 
         def write(work: _Work) -> Appended:
-            with self._pool.begin(timeout=timeout, operation="append", target=hypertable.name) as connection:
+            with self._pool.begin(
+                timeout=timeout, operation="append", target=hypertable.name, local=_TOGETHER
+            ) as connection:
                 appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
                 done = appending.put(work.table, work.ranges, {}, straight=straight)
                 together.all_here()
