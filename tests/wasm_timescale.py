@@ -170,4 +170,6 @@ def _unpack(archive: Path, folder: Path) -> None:
             or (member.name.startswith(_NEEDED) and not member.name.endswith((".map", ".cjs", ".ts", ".cts", ".html")))
         ]
         # pythons before 3.11.4 have no filters; what is taken out is what its digest says
-        tar.extractall(folder, members=wanted, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        if hasattr(tarfile, "data_filter"):
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(folder, members=wanted)

@@ -60,7 +60,8 @@ class Posting:
         if self.tx_hash is not None and len(self.tx_hash) > 66:
             raise InputError("tx_hash has more than 66 characters", operation="post", target="tokens")
         try:
-            json.dumps(dict(self.meta_data), allow_nan=False)
+            if self.meta_data:
+                json.dumps(dict(self.meta_data), allow_nan=False)
         except (TypeError, ValueError) as error:
             raise InputError("holds what is no JSON", operation="post", target="meta_data") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -74,12 +75,17 @@ class Holders:
         )
 
 
+@lru_cache(maxsize=1024)  # the same few files, for every transaction
+def _passed_over(name: str) -> bool:
+    return name.startswith(_STORES) or any(part in name for part in _PASSED_OVER)
+
+
 def caller() -> str:
     """file:line of the innermost code that is neither of the stores nor of what carries a context manager."""
     frame = sys._getframe(1)  # inspect.stack() reads source files: too slow for every transaction
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_STORES) and not any(part in name for part in _PASSED_OVER):
+        if not _passed_over(name):
             return f"{name}:{frame.f_lineno}"
         if frame.f_back is None:
             break
