@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -68,9 +67,15 @@ def peak(function: Callable[..., object], *arguments: object) -> float:
 
 
 def _peak(function: Callable[..., object], arguments: tuple[object, ...]) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _memory("VmRSS")
     function(*arguments)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _memory("VmHWM") - before
+
+
+def _memory(name: str) -> float:
+    """MB of this process. (What getrusage() calls the most began with the process that this one was forked from.)"""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1024
 
 
 def written(area: str, results: Sequence[Measured]) -> Path:

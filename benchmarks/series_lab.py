@@ -34,18 +34,20 @@ SYMBOLS, DAYS = 46, 30
 COLUMNS = "time, symbol, price, volume, bid, ask"
 
 _metadata = sa.MetaData(schema="invest", naming_convention=NAMING_CONVENTION)
-#: The same rows in a dataset without a natural key: nothing is unique, nothing is rolled up.
+_ticks = sa.Table(
+    "bench_ticks",
+    _metadata,
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("symbol", sa.String(32), nullable=False),
+    sa.Column("price", sa.Numeric(18, 6), nullable=False),
+    sa.Column("volume", sa.Numeric(24, 8), nullable=False),
+    sa.Column("bid", sa.Numeric(18, 6)),
+    sa.Column("ask", sa.Numeric(18, 6)),
+)
+sa.Index("idx_bench_ticks", _ticks.c.symbol, _ticks.c.time.desc())
+#: The same rows in a dataset without a natural key: indexed, nothing unique, nothing rolled up.
 KEYLESS = Hypertable(
-    sa.Table(
-        "bench_ticks",
-        _metadata,
-        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("symbol", sa.String(32), nullable=False),
-        sa.Column("price", sa.Numeric(18, 6), nullable=False),
-        sa.Column("volume", sa.Numeric(24, 8), nullable=False),
-        sa.Column("bid", sa.Numeric(18, 6)),
-        sa.Column("ask", sa.Numeric(18, 6)),
-    ),
+    _ticks,
     time="time",
     chunk=days(1),
     segment_by=("symbol",),

@@ -120,10 +120,16 @@ class World:
         return self.store.append("lab.story", given, on_conflict=how)
 
     def psql_runs(self, statement: str, *parameters: object) -> bool:
-        """Whether the server took it: it refuses what is below the watermark, and what has no chunk."""
+        """Whether the server took it: it refuses what is below the watermark, what has no chunk, and to change the time
+        of rows that are compressed."""
+        refusals = (
+            psycopg.errors.CheckViolation,
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.FeatureNotSupported,
+        )
         try:
             self.psql.execute(statement.encode(), parameters)
-        except (psycopg.errors.CheckViolation, psycopg.errors.UniqueViolation):
+        except refusals:
             return False
         except psycopg.Error as error:
             if error.sqlstate != BELOW_WATERMARK:

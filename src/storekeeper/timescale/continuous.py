@@ -8,8 +8,9 @@ from storekeeper.timescale.quoting import column_type, qualified, quoted
 from storekeeper.timescale.rollups import aggregate
 
 
-def select_continuous(level: Level, schema: str) -> str:
-    """What makes a rollup of the level below it, by the functions of the extension in `schema`.
+def select_continuous(level: Level, schema: str, where: str = "") -> str:
+    """What makes a rollup of the level below it, by the functions of the extension in `schema`; of all its rows, or
+    where a condition holds.
 
     Its time_bucket counts fixed lengths from a Monday in 2000 and months from that year's January, in UTC, as
     Span.floor does.
@@ -23,9 +24,11 @@ def select_continuous(level: Level, schema: str) -> str:
     ]
     keys = [quoted(name) for name in level.buckets.by]
     bucket = f"{schema}.time_bucket(INTERVAL '{level.buckets.every.sql}', {time}) AS bucket"
+    condition = f"WHERE {where}\n" if where else ""
     return (
         f"SELECT {', '.join([bucket, *keys, *columns])}\n"
         f"FROM {qualified(source.schema, source.table_name)}\n"
+        f"{condition}"
         f"GROUP BY {', '.join(['1', *keys])}"
     )
 

@@ -227,7 +227,7 @@ class HypertablesEngine:
         return [Statement(_SETTLE + _CHANGED, {**bounds, **of_made})]
 
     def verify(self, level: Level, window: Range) -> Inspection[int]:
-        return verification(level, window)
+        return verification(level, window, lambda one, where: select_continuous(one, self._extension, where))
 
     def compress(self, level: Level, chunk: Chunk) -> list[Statement]:
         name = literal(qualified(chunk.schema or level.schema, chunk.name))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from storekeeper.catalog import Range
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.quoting import qualified, quoted
+from storekeeper.timescale.quoting import listed, qualified, quoted
 from storekeeper.timescale.rollups import select_rollup, select_stored
 from storekeeper.timescale.statement import Inspection, Statement
 
@@ -20,16 +22,22 @@ def within(time: str) -> str:
     return f"{time} >= :lower AND {time} < :upper AND {time} >= {_FLOOR}"
 
 
-def verification(level: Level, window: Range) -> Inspection[int]:
-    """How many rows of a rollup differ from what its source yields, within the whole buckets of `window`."""
-    fresh = select_rollup(level, within(quoted(level.source.time)))
+def verification(level: Level, window: Range, made: Callable[[Level, str], str] = select_rollup) -> Inspection[int]:
+    """How many rows of a rollup differ from what its source yields, within the whole buckets of `window`.
+
+    `made` is the SELECT that makes a rollup where a condition holds. Each row counts for the one side and against the
+    other; what is left was there more often on one of them.
+    """
+    fresh = made(level, within(quoted(level.source.time)))
     stored = select_stored(level, within("bucket"))
+    columns = listed(level.buckets.columns)
     return Inspection(
         Statement(
-            f"WITH fresh AS MATERIALIZED ({fresh}), stored AS MATERIALIZED ({stored})\n"
-            "SELECT count(*) FROM (\n"
-            "    (SELECT * FROM fresh EXCEPT ALL SELECT * FROM stored)\n"
-            "    UNION ALL (SELECT * FROM stored EXCEPT ALL SELECT * FROM fresh)\n"
+            "SELECT coalesce(sum(abs(balance)), 0) FROM (\n"
+            f"    SELECT sum(side) AS balance FROM (\n"
+            f"        SELECT {columns}, 1 AS side FROM ({fresh}) AS fresh\n"
+            f"        UNION ALL SELECT {columns}, -1 FROM ({stored}) AS stored\n"
+            f"    ) AS both_sides GROUP BY {columns} HAVING sum(side) <> 0\n"
             ") AS different",
             {"source": level.source.name, "rollup": level.name, "lower": window.lower, "upper": window.upper},
         ),

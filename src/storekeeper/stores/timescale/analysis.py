@@ -88,7 +88,8 @@ class Analysis:
             found.append(self._cold.bars(connection, question, route, exact=exact))
         if route.warm.lower < route.warm.upper:
             statement = select_bars(route, question.keys, exact=exact)
-            found.append(self._fetched(connection, statement, question.columns, exact, question.hypertable.name))
+            name = question.hypertable.name
+            found.append(self._fetched(connection, statement, question.columns, exact, name, cast=False))
         return found[0] if len(found) == 1 else pa.concat_tables(found)
 
     def explain(self, question: Question, *, exact: bool = False) -> Explained:
@@ -233,9 +234,11 @@ class Analysis:
         columns: Sequence[BarColumn],
         exact: bool,
         target: str,
+        *,
+        cast: bool = True,
     ) -> Table:
         named = [(column.name, column.kind) for column in columns]
-        return self._reader.fetched(connection, statement, named, exact=exact, target=target)
+        return self._reader.fetched(connection, statement, named, exact=exact, target=target, cast=cast)
 
 
 def _asked(question: Question, route: Route, bars: Table) -> Range | None:

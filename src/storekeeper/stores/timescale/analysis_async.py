@@ -87,7 +87,8 @@ class AsyncAnalysis:
             found.append(await self._cold.bars(connection, question, route, exact=exact))
         if route.warm.lower < route.warm.upper:
             statement = select_bars(route, question.keys, exact=exact)
-            found.append(await self._fetched(connection, statement, question.columns, exact, question.hypertable.name))
+            name = question.hypertable.name
+            found.append(await self._fetched(connection, statement, question.columns, exact, name, cast=False))
         return found[0] if len(found) == 1 else pa.concat_tables(found)
 
     async def explain(self, question: Question, *, exact: bool = False) -> Explained:
@@ -234,9 +235,11 @@ class AsyncAnalysis:
         columns: Sequence[BarColumn],
         exact: bool,
         target: str,
+        *,
+        cast: bool = True,
     ) -> Table:
         named = [(column.name, column.kind) for column in columns]
-        return await self._reader.fetched(connection, statement, named, exact=exact, target=target)
+        return await self._reader.fetched(connection, statement, named, exact=exact, target=target, cast=cast)
 
 
 def _asked(question: Question, route: Route, bars: Table) -> Range | None:

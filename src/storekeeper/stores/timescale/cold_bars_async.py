@@ -72,7 +72,7 @@ class AsyncColdBars:
         lent = Route(Level(_lent(question.hypertable), 0), route.calendar, route.shape, window)
         named = [(column.name, column.kind) for column in question.columns]
         statement = select_bars(lent, question.keys, exact=exact)
-        return await self._reader.fetched(connection, statement, named, exact=exact, target=level.name)
+        return await self._reader.fetched(connection, statement, named, exact=exact, target=level.name, cast=False)
 
 
 def _columns(question: Question) -> Sequence[str]:
