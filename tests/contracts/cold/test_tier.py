@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_goes(tmp_path: P
 
 
 def test_an_s3_that_is_not_there_is_told_without_its_key() -> None:
-    pytest.importorskip("obstore")
+    pytest.importorskip("obstore", reason="the cold tier on S3 needs obstore: pip install 'storekeeper[s3]'")
     from pydantic import SecretStr
 
     s3 = S3(

@@ -14,15 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
 from time import monotonic, sleep
 from typing import Any
 
 from bson import ObjectId
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from storekeeper.catalog.documents import Collection
-from storekeeper.clock import as_utc
 from storekeeper.errors import (
     ConflictError,
     ConstraintError,
@@ -33,6 +31,7 @@ from storekeeper.errors import (
     UnavailableError,
 )
 from storekeeper.ingest.documents.identity import id_of, seed_of
+from storekeeper.ingest.documents.making import DocumentMaker
 from storekeeper.ingest.documents.records import Faulty, Record, Records, open_records
 from storekeeper.ingest.documents.shape import Shape
 from storekeeper.ingest.logs.formats import NAMES, format_of
@@ -49,7 +48,6 @@ from storekeeper.ledger import files as ledger
 from storekeeper.ledger.locks import file_lock
 from storekeeper.ledger.tables import ingested_files
 from storekeeper.platform import Platform
-from storekeeper.stores.mongo.documents import encoded_size, to_document
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.stores.mongo.mongo import InsertedCounts
 
@@ -60,8 +58,6 @@ _BATCH_WEIGHT = 16 << 20
 #: expired may answer nobody for many times as long as a call may last; one that is gone is soon told of.
 _ATTEMPTS: Mapping[type[StoreError], int] = {StatementTimeoutError: 20, ConflictError: 20, UnavailableError: 5}
 _PAUSE = 1.0
-#: Bytes of a document, at most; its id takes some.
-_MOST_BYTES = 16 * 1024 * 1024 - 64
 _BLOCK = 1 << 20
 
 
@@ -152,10 +148,7 @@ class _Ingest:
         self._begun = monotonic()
         self._kind = self._kind_of_file()
         self._log = self._format()
-        model = collection.model
-        self._time_field = next(
-            name for name, info in model.model_fields.items() if (info.alias or name) == collection.time
-        )
+        self._maker = DocumentMaker(collection, shape)
 
     def run(self, rejects: Rejects) -> Ingested:
         packed_digest = self._packed_digest()
@@ -196,7 +189,7 @@ class _Ingest:
                 if isinstance(item, Record):
                     seen.continued += item.lines - 1
                     try:
-                        _, moment = self._checked(item)
+                        _, moment = self._maker.checked(item)
                     except LineError as found:
                         fault = found
                         reject = Reject(item.place, found.reason, item.text(), found.column)
@@ -212,32 +205,6 @@ class _Ingest:
             seen.digest = records.reading.digest.hex()
         self._tell(0, self._file.size)
         return seen
-
-    def _checked(self, record: Record) -> tuple[BaseModel, datetime]:
-        """The document of a record, which can be stored, and its time. Raises LineError."""
-        made = self._made(record)
-        try:
-            size = encoded_size(to_document(made, self._collection.model))
-        except InputError as error:
-            raise LineError(error.cause) from error
-        if size > _MOST_BYTES:
-            raise LineError("is longer than the 16 MB that a document holds")
-        return made, self._moment(made)
-
-    def _made(self, record: Record) -> BaseModel:
-        document = self._shape.document(record.fields, said=record.said)
-        try:
-            return self._collection.model.model_validate(document)
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            column = ".".join(map(str, problem["loc"])) or None
-            raise LineError(_PLAIN.get(problem["type"], problem["msg"]), column=column) from error
-
-    def _moment(self, made: BaseModel) -> datetime:
-        value = getattr(made, self._time_field)
-        if isinstance(value, datetime):
-            return as_utc(value)
-        return datetime.combine(value, time(), UTC) if isinstance(value, date) else datetime.fromtimestamp(0, UTC)
 
     def _refuse_missing(self, fault: LineError, place: str) -> None:
         """What the first record lacks, all lack."""
@@ -294,7 +261,7 @@ class _Ingest:
             if isinstance(record, Faulty):
                 continue
             try:
-                made, moment = self._checked(record)
+                made, moment = self._maker.checked(record)
             except LineError:
                 continue  # told of at the first reading
             if batch.documents and (
@@ -394,10 +361,6 @@ class _Ingest:
 
     def _error(self, cause: str, hint: str) -> InputError:
         return InputError(cause, operation=self._operation, target=self._dataset, hint=hint)
-
-
-#: pydantic's word for what is wrong with a document, in ours.
-_PLAIN = {"missing": "is missing", "extra_forbidden": "is no field of the dataset"}
 
 
 def _check(options: Options, batch_documents: int, operation: str, dataset: str) -> None:

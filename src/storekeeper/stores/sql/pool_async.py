@@ -15,29 +15,25 @@ from typing import Any, TypeVar
 import psycopg
 import sqlalchemy as sa
 import sqlalchemy.exc
-from psycopg.waiting import wait_conn_async
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storekeeper.catalog import Catalog
 from storekeeper.clock import Clock
 from storekeeper.errors import (
-    AuthenticationError,
     ConflictError,
     PoolTimeoutError,
-    SettingsError,
     StoreError,
-    StorekeeperError,
     UnavailableError,
 )
 from storekeeper.settings import SqlPool, without_password
 from storekeeper.stores.health import Health
 from storekeeper.stores.sql.access import listen_access, personal_columns
-from storekeeper.stores.sql.failures import POOL_HINT, RETRIED, of_code, sqlstate_of, translate, translated
+from storekeeper.stores.sql.failures import POOL_HINT, RETRIED, sqlstate_of, translated
 from storekeeper.stores.sql.fair import AsyncFairPool
 from storekeeper.stores.sql.holders import Holder, Holders, caller
 from storekeeper.stores.sql.listeners import HOLDER, TERMS, Watch, listen
 from storekeeper.stores.sql.origin import Origin, here_async
-from storekeeper.stores.sql.refusal import refusal
+from storekeeper.stores.sql.refused_async import refused_async
 from storekeeper.stores.sql.rules import Rules
 from storekeeper.stores.sql.slow import SlowQuery
 from storekeeper.stores.sql.statistics import PoolStatistics
@@ -305,40 +301,17 @@ class AsyncPool:
             started = monotonic()
             try:
                 connection = await stack.enter_async_context(self.engine.connect())
-            except (psycopg.Error, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError) as error:
-                raise await self._refused(error, operation, target) from error
+            except sqlalchemy.exc.TimeoutError as error:
+                raise self._exhausted(operation, target) from error
+            except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
+                asked = psycopg_dsn(self._url), self._connect_timeout, self._shown
+                raise await refused_async(error, *asked, operation=operation, target=target) from error
             finally:
                 self._watch.counters.count_borrowed(waited=monotonic() - started if full else None)
             connection.info[TERMS] = terms
             holder: Holder = connection.info[HOLDER]
             holder.place, holder.limit = place, terms.timeout
             yield connection
-
-    async def _refused(self, error: BaseException, operation: str, target: str) -> StorekeeperError:
-        """Why no connection was to be had, found out with the server where the driver does not say."""
-        origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-        if isinstance(error, sqlalchemy.exc.TimeoutError):
-            return self._exhausted(operation, target)
-        if not isinstance(origin, psycopg.OperationalError) or origin.sqlstate:
-            if isinstance(origin, psycopg.ProgrammingError) and not origin.sqlstate:
-                return SettingsError(_one_line(origin), operation="connect", target=self._shown)
-            return translate(error, operation=operation, target=target)
-        if isinstance(origin, psycopg.errors.ConnectionTimeout):
-            cause = f"no PostgreSQL server answered within {self._connect_timeout:g} s"
-            return UnavailableError(cause, operation="connect", target=self._shown, hint=_NO_ANSWER)
-        if origin.pgconn is None:  # the name of the host was not even resolved
-            return UnavailableError(_one_line(origin), operation="connect", target=self._shown, hint=_NOT_REACHED)
-        refused = await wait_conn_async(refusal(psycopg_dsn(self._url), self._connect_timeout), interval=0.1)
-        if refused.sqlstate is not None:
-            return of_code(refused.sqlstate, _one_line(origin), operation="connect", target=self._shown)
-        if refused.needs_password:
-            cause, hint = (
-                "the server asks for a password, and none is given",
-                "put it into the URL, or into the settings",
-            )
-            return AuthenticationError(cause, operation="connect", target=self._shown, hint=hint)
-        hint = _NO_ANSWER if refused.reached else _NOT_REACHED
-        return UnavailableError(_one_line(origin), operation="connect", target=self._shown, hint=hint)
 
     def _exhausted(self, operation: str, target: str) -> PoolTimeoutError:
         with self._watch.counters.lock:
@@ -402,13 +375,3 @@ async def _cut(driver: psycopg.AsyncConnection[Any]) -> None:
         await driver.cancel_safe(timeout=1.0)
     with suppress(psycopg.Error, OSError), socket.socket(fileno=dup(driver.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-_NOT_REACHED = "start the server (`storekeeper up` starts an embedded one), or check host and port of the store's URL"
-_NO_ANSWER = (
-    "check that host and port of the store's URL are those of a PostgreSQL server, and that it is not overloaded"
-)
