@@ -161,6 +161,17 @@ async def test_rows_that_are_marked_as_deleted_are_left_out_of_reads(postgres: A
         assert await session.scalar(sa.select(sa.func.count(Owner.id))) == 1
         joined = sa.select(Thing.price).join(Owner, Thing.owner_id == Owner.id)
         assert list(await session.scalars(joined)) == [Decimal("0.25")]
+        # an entity that deletion does not know, and in its statement another that it does
+        for theirs in (
+            sa.select(Thing).where(Thing.owner.has()),
+            sa.select(Thing).where(Thing.owner_id.in_(sa.select(Owner.id))),
+            sa.select(Thing).where(Thing.owner_id == sa.select(Owner.id).scalar_subquery()),
+            sa.select(Thing).join(Thing.owner),
+            sa.select(Thing, Owner).where(Thing.owner_id == Owner.id),
+        ):
+            assert [thing.price for thing in await session.scalars(theirs)] == [Decimal("0.25")]
+        counted = sa.select(Thing, sa.select(sa.func.count(Owner.id)).scalar_subquery())
+        assert [count for _, count in (await session.execute(counted)).all()] == [1, 1]
         # neither of these two is an entity's own statement
         assert await session.scalar(sa.select(sa.exists().where(Owner.id == gone))) is False
         assert list(await session.scalars(sa.union(sa.select(Owner.id), sa.select(Owner.id)))) == [here]

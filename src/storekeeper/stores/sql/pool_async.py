@@ -38,7 +38,7 @@ from storekeeper.stores.sql.rules import Rules
 from storekeeper.stores.sql.slow import SlowQuery
 from storekeeper.stores.sql.statistics import PoolStatistics
 from storekeeper.stores.sql.transaction import DEFAULT, Default, Isolation, Terms
-from storekeeper.stores.sql.urls import pool_parameters, psycopg_dsn, sqlalchemy_url
+from storekeeper.stores.sql.urls import pool_parameters, sqlalchemy_url
 
 T = TypeVar("T")
 
@@ -304,8 +304,9 @@ class AsyncPool:
             except sqlalchemy.exc.TimeoutError as error:
                 raise self._exhausted(operation, target) from error
             except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
-                asked = psycopg_dsn(self._url), self._connect_timeout, self._shown
-                raise await refused_async(error, *asked, operation=operation, target=target) from error
+                raise await refused_async(
+                    error, self._url, self._connect_timeout, store=self.store, operation=operation, target=target
+                ) from error
             finally:
                 self._watch.counters.count_borrowed(waited=monotonic() - started if full else None)
             connection.info[TERMS] = terms

@@ -9,8 +9,10 @@ import sqlalchemy.exc
 from psycopg.waiting import wait_conn_async
 
 from storekeeper.errors import AuthenticationError, SettingsError, StorekeeperError, UnavailableError
+from storekeeper.settings import without_password
 from storekeeper.stores.sql.failures import of_code, translate
 from storekeeper.stores.sql.refusal import refusal
+from storekeeper.stores.sql.urls import psycopg_dsn
 
 _NOT_REACHED: Final = (
     "start the server (`storekeeper up` starts an embedded one), or check host and port of the store's URL"
@@ -21,10 +23,13 @@ _NO_ANSWER: Final = (
 
 
 async def refused_async(
-    error: BaseException, dsn: str, connect_timeout: float, shown: str, *, operation: str, target: str
+    error: BaseException, url: str, connect_timeout: float, *, store: str, operation: str, target: str
 ) -> StorekeeperError:
-    """The error to raise for one of the driver's. `shown` is the store and its URL without a password; `operation` and
-    `target` are what the connection was wanted for, where it was not the connecting that failed."""
+    """The error to raise for one of the driver's.
+
+    `operation` and `target` are what the connection was wanted for, where it was not the connecting that failed.
+    """
+    shown = f"{store} at {without_password(url)}"
     origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if not isinstance(origin, psycopg.OperationalError) or origin.sqlstate:
         if isinstance(origin, psycopg.ProgrammingError) and not origin.sqlstate:
@@ -35,7 +40,7 @@ async def refused_async(
         return UnavailableError(cause, operation="connect", target=shown, hint=_NO_ANSWER)
     if origin.pgconn is None:  # the name of the host was not even resolved
         return UnavailableError(_one_line(origin), operation="connect", target=shown, hint=_NOT_REACHED)
-    asked = await wait_conn_async(refusal(dsn, connect_timeout), interval=0.1)
+    asked = await wait_conn_async(refusal(psycopg_dsn(url), connect_timeout), interval=0.1)
     if asked.sqlstate is not None:
         return of_code(asked.sqlstate, _one_line(origin), operation="connect", target=shown)
     if asked.needs_password:
