@@ -16,7 +16,8 @@ from storekeeper.catalog.ranges import range_of
 from storekeeper.errors import ValueFitError
 from storekeeper.span import Span, days, hours, months, years
 from storekeeper.stores.timescale.answers import arrow_type, batch_of, schema_of, table_of
-from storekeeper.stores.timescale.batches import chunks_of, earliest_of, encoded, latest_of
+from storekeeper.stores.timescale.batches import earliest_of, encoded, latest_of
+from storekeeper.stores.timescale.grouped import grouped
 from timescale_series import TICKS
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -32,9 +33,9 @@ TIME = pa.timestamp("us", tz="UTC")
 )
 def test_rows_are_grouped_by_chunk_and_keep_their_order(moments: list[datetime], chunk: Span) -> None:
     table = pa.table({"time": pa.array(moments, TIME), "row": list(range(len(moments)))})
-    grouped, ranges = chunks_of(table, replace(TICKS, chunk=chunk))
-    assert list(ranges) == sorted({range_of(moment, chunk) for moment in moments})
-    rows: list[int] = [row["row"] for row in grouped.to_pylist()]
+    given = grouped(table, replace(TICKS, chunk=chunk))
+    assert list(given.ranges) == sorted({range_of(moment, chunk) for moment in moments})
+    rows: list[int] = [row["row"] for _, part in given.each() for row in part.to_pylist()]
     places = [(range_of(moments[row], chunk), row) for row in rows]
     assert places == sorted(places)
     assert (earliest_of(table, "time"), latest_of(table, "time")) == (min(moments), max(moments))

@@ -75,8 +75,7 @@ class SeriesRows:
         self._appending.make_room(table)
 
     def put(self, table: Table) -> None:
-        grouped, ranges = self._appending.make_room(table)
-        self._appending.put(grouped, ranges, {})
+        self._appending.put(self._appending.make_room(table), {})
 
 
 class TableRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -23,19 +23,16 @@ from storekeeper.stores.sql.running_async import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.batches import (
     Part,
-    chunks_of,
-    each_chunk,
     earliest_of,
     latest_of,
     merge_key,
     parts,
     rows_before,
-    several_chunks,
-    shares,
     without_repeats,
 )
 from storekeeper.stores.timescale.checked import Checked, checked
 from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker, lacks_chunk
+from storekeeper.stores.timescale.grouped import Grouped, grouped
 from storekeeper.stores.timescale.together import AsyncTogether
 from storekeeper.stores.timescale.values import Appended, OnConflict
 from storekeeper.timescale.incoming import (
@@ -96,64 +93,59 @@ class AsyncAppending:
         given = await to_thread(checked, rows, hypertable, round_to)
         if not given.table.num_rows:
             return Appended(0, 0)
-        table, ranges = await self.make_room(given.table)
-        return await self.put(table, ranges, given.rounded, given.flagged)
+        return await self.put(await self.make_room(given.table), given.rounded, given.flagged)
 
     @property
     def connection(self) -> AsyncConnection:
         """The transaction's, for what belongs into the same one."""
         return self._connection
 
-    async def make_room(self, table: Table) -> tuple[Table, tuple[Range, ...]]:
-        """Makes the chunks that checked rows need, in transactions of their own: (the rows grouped by them, their
-        ranges), as `put` takes them. Raises BelowWatermarkError."""
+    async def make_room(self, table: Table) -> Grouped:
+        """Makes the chunks that checked rows need, in transactions of their own: the rows, as `put` takes them. Raises
+        BelowWatermarkError."""
         hypertable = self._level.hypertable
-        table, ranges = await to_thread(chunks_of, table, hypertable, self._order)
-        await self._chunks.ensure(self._level, ranges, earliest=earliest_of(table, hypertable.time))
-        return table, ranges
+        rows = await to_thread(grouped, table, hypertable, self._order)
+        await self._chunks.ensure(self._level, rows.ranges, earliest=earliest_of(table, hypertable.time))
+        return rows
 
     async def put(
         self,
-        table: Table,
-        ranges: Sequence[Range],
+        rows: Grouped,
         rounded: Mapping[str, int],
         flagged: Mapping[str, int] | None = None,
         *,
         straight: Mapping[Range, bool] | None = None,
     ) -> Appended:
-        """Writes checked rows, grouped by the chunks of these ranges, which are there.
+        """Writes checked rows, whose chunks are there.
 
         `straight` writes into the columnstore, and says for which chunks these are the first rows: in its order then.
         """
         try:
             if self._on_conflict == "error":
-                await self._copy_chunks(table, ranges, straight)
-                done = Appended(table.num_rows, table.num_rows, rounded=rounded, flagged=flagged or {})
+                await self._copy_chunks(rows, straight)
+                done = Appended(rows.count, rows.count, rounded=rounded, flagged=flagged or {})
             else:
-                done = await self._merge(table, ranges, rounded, flagged or {})
+                done = await self._merge(rows, rounded, flagged or {})
         except UniqueError as error:
             raise _naming_the_key(error) from error
         if self._level.hypertable.late_rows == "keep":
-            done = replace(done, late=await self._late(table))
+            done = replace(done, late=await self._late(rows))
         self.inserted += done.inserted
         self.updated += done.updated
         self.skipped += done.skipped
         return done
 
-    async def _late(self, table: Table) -> int:
+    async def _late(self, rows: Grouped) -> int:
         """How many of these rows lie below the watermark. The triggers share its lock until this transaction ends."""
         row = (await self._connection.execute(series.watermark(self._level.name))).first()
         mark = None if row is None else row.dropped_before
-        return 0 if mark is None else rows_before(table, self._level.time, mark)
+        return 0 if mark is None else sum(rows_before(part, self._level.time, mark) for part in rows.below(mark))
 
-    async def _copy_chunks(
-        self, table: Table, ranges: Sequence[Range], straight: Mapping[Range, bool] | None = None
-    ) -> None:
+    async def _copy_chunks(self, rows: Grouped, straight: Mapping[Range, bool] | None) -> None:
         """One COPY a chunk: within a COPY the server extends each next chunk by what all before it took, up to half a
         megabyte, however few rows come to it."""
-        level = self._level
-        streams = each_chunk(table, ranges, level.time)
-        await self._send(copy_into(level, table.column_names), streams, table.num_rows, straight)
+        names = rows.table.column_names
+        await self._send(copy_into(self._level, names), rows.each(), rows.count, straight)
 
     async def _send(
         self,
@@ -162,7 +154,8 @@ class AsyncAppending:
         rows: int,
         straight: Mapping[Range, bool] | None = None,
     ) -> None:
-        """A COPY for each table. Many rows are encoded in a thread, while those before them are on their way."""
+        """A COPY for each table. Many rows are put in order and encoded in a thread, while those before them are on
+        their way."""
         level = self._level
         with ExitStack() as stack:
             made = parts(streams, level.table)
@@ -183,16 +176,15 @@ class AsyncAppending:
                         await copy.write(part.block)
                 part = following() if ahead is None else await to_thread(following)
 
-    async def _merge(
-        self, table: Table, ranges: Sequence[Range], rounded: Mapping[str, int], flagged: Mapping[str, int]
-    ) -> Appended:
+    async def _merge(self, given: Grouped, rounded: Mapping[str, int], flagged: Mapping[str, int]) -> Appended:
         """Through a temporary table, some chunks at a time: rows of one key within the call are one row, then the
         server settles the rest."""
-        level, names = self._level, table.column_names
+        level, names = self._level, given.table.column_names
         update = self._on_conflict == "update"
         key = merge_key(level.hypertable)
         inserted = updated = 0
-        for _, rows in several_chunks(table, ranges, level.time, _MERGED_AT_ONCE):
+        pieces = given.several(_MERGED_AT_ONCE)
+        while (rows := await to_thread(next, pieces, None)) is not None:
             if key is not None:
                 rows = without_repeats(rows, key, "last" if update else "first")  # fewer of the same
             await executed(self._connection, empty_staged() if self._staged else staged(level, names))
@@ -205,15 +197,7 @@ class AsyncAppending:
             )
             inserted += merged.written - merged.updated
             updated += merged.updated
-        return Appended(table.num_rows, inserted, updated, table.num_rows - inserted - updated, rounded, flagged)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Rows, grouped by the chunks that they go to."""
-
-    ranges: tuple[Range, ...]
-    table: Table
+        return Appended(given.count, inserted, updated, given.count - inserted - updated, rounded, flagged)
 
 
 class AsyncAppender:
@@ -262,23 +246,20 @@ class AsyncAppender:
         _check_key(hypertable, on_conflict)
         self._check_connections(level, connections)
 
-        def prepared() -> tuple[Checked, tuple[Range, ...]]:
+        def prepared() -> tuple[Checked, Grouped]:
             given = checked(rows, hypertable, round_to, first_row=first_row)
-            if not given.table.num_rows:
-                return given, ()
             order = segment_order(hypertable) if straight else key_order(hypertable)
-            table, ranges = chunks_of(given.table, hypertable, order)
-            return replace(given, table=table), ranges
+            return given, grouped(given.table, hypertable, order)
 
-        given, ranges = await to_thread(prepared)
-        if not given.table.num_rows:
+        given, by_chunk = await to_thread(prepared)
+        if not by_chunk.count:
             return Appended(0, 0), None, ()
-        works = [_Work(ranges, given.table)]
-        if connections > 1:
-            works = [_Work(*share) for share in shares(given.table, ranges, level.time, connections)]
+        ranges, works = by_chunk.ranges, by_chunk.shares(connections)
         earliest = earliest_of(given.table, level.time)
         for attempt in range(_ATTEMPTS):
-            if len(works) > 1:  # asked anew: a chunk that the server made for one would hold up the others
+            # asked anew: a chunk that the server made for one would hold up the others, and only one that is made now
+            # is known to be empty
+            if len(works) > 1 or straight:
                 self._chunks.forget(level)
             made = await self._chunks.ensure(level, ranges, earliest=earliest)
             first = {chunk: chunk in made for chunk in ranges}
@@ -295,7 +276,7 @@ class AsyncAppender:
     async def _in_one(
         self,
         hypertable: Hypertable,
-        works: Sequence[_Work],
+        works: Sequence[Grouped],
         on_conflict: OnConflict,
         timeout: float | Default | None,  # the server's, of the transaction
         straight: Mapping[Range, bool] | None,
@@ -304,14 +285,14 @@ class AsyncAppender:
 
         async def write(connection: AsyncConnection) -> Appended:
             appending = AsyncAppending(self._pool, self._chunks, connection, hypertable, on_conflict)
-            return await appending.put(work.table, work.ranges, {}, straight=straight)
+            return await appending.put(work, {}, straight=straight)
 
         return await self._pool.run(write, timeout=timeout, operation="append", target=hypertable.name)
 
     async def _at_once(
         self,
         hypertable: Hypertable,
-        works: Sequence[_Work],
+        works: Sequence[Grouped],
         on_conflict: OnConflict,
         timeout: float | Default | None,  # the server's, of the transaction
         straight: Mapping[Range, bool] | None,
@@ -322,12 +303,12 @@ class AsyncAppender:
         """
         together = AsyncTogether(len(works))
 
-        async def write(work: _Work) -> Appended:
+        async def write(work: Grouped) -> Appended:
             async with self._pool.begin(
                 timeout=timeout, operation="append", target=hypertable.name, local=_TOGETHER
             ) as connection:
                 appending = AsyncAppending(self._pool, self._chunks, connection, hypertable, on_conflict)
-                done = await appending.put(work.table, work.ranges, {}, straight=straight)
+                done = await appending.put(work, {}, straight=straight)
                 await together.all_here()
             return done
 

@@ -12,7 +12,8 @@ from hypothesis import given, strategies as st
 from storekeeper.catalog import Hypertable
 from storekeeper.span import days
 from storekeeper.stores.sql.arrow import Table, pa
-from storekeeper.stores.timescale.batches import chunks_of, each_chunk, several_chunks, shares, without_repeats
+from storekeeper.stores.timescale.batches import without_repeats
+from storekeeper.stores.timescale.grouped import Grouped, grouped
 from storekeeper.timescale.incoming import Term, key_order, segment_order
 
 _table = sa.Table(
@@ -49,6 +50,11 @@ def rows_of(table: Table) -> list[dict[str, Any]]:
     return table.to_pylist()
 
 
+def laid_out(given: Grouped) -> Table:
+    """All rows, chunk after chunk."""
+    return pa.concat_tables([part for _, part in given.each()])
+
+
 def test_orders_are_those_of_the_index_and_of_the_columnstore() -> None:
     assert key_order(TICKS) == (Term("symbol"), Term("time", descending=True))
     assert segment_order(TICKS) == (Term("symbol"), Term("time", descending=True))
@@ -56,20 +62,26 @@ def test_orders_are_those_of_the_index_and_of_the_columnstore() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["A", "B", "CC", "", None])), min_size=1, max_size=40))
 def test_rows_are_in_order_of_chunk_and_key_and_otherwise_in_their_own(ticks: list[tuple[int, str | None]]) -> None:
-    table, ranges = chunks_of(rows(ticks), TICKS, key_order(TICKS))
+    given = grouped(rows(ticks), TICKS, key_order(TICKS))
+    table = laid_out(given)
     wanted = sorted(
         range(len(ticks)), key=lambda i: (ticks[i][0] // 24, ticks[i][1] is None, ticks[i][1] or "", -ticks[i][0])
     )
     assert table.column("place").to_pylist() == wanted
-    assert len(ranges) == len({hour // 24 for hour, _ in ticks})
-    parts = list(each_chunk(table, ranges, "time"))
-    assert [chunk for chunk, _ in parts] == list(ranges)
+    assert len(given.ranges) == len({hour // 24 for hour, _ in ticks})
+    parts = list(given.each())
+    assert [chunk for chunk, _ in parts] == list(given.ranges)
     assert all(at in chunk for chunk, part in parts for at in listed(part, "time"))
     for count in (1, 2, 3):
-        divided = shares(table, ranges, "time", count)
+        divided = given.shares(count)
         assert len(divided) <= count
-        assert pa.concat_tables([part for _, part in divided]).equals(table)
-    assert pa.concat_tables([part for _, part in several_chunks(table, ranges, "time", 5)]).equals(table)
+        assert [chunk for share in divided for chunk in share.ranges] == list(given.ranges)
+        assert pa.concat_tables([laid_out(share) for share in divided]).equals(table)
+    assert pa.concat_tables(given.several(5)).equals(table)
+    for part in given.below(START + timedelta(hours=30)):
+        assert any(at < START + timedelta(days=2) for at in listed(part, "time"))
+    older = [row for part in given.below(START + timedelta(hours=30)) for row in listed(part, "place")]
+    assert {place for place, (hour, _) in enumerate(ticks) if hour < 30} <= set(older)
     for keep in ("first", "last"):
         kept = listed(without_repeats(table, ("symbol", "time"), keep), "place")
         chosen: dict[object, int] = {}
@@ -81,8 +93,9 @@ def test_rows_are_in_order_of_chunk_and_key_and_otherwise_in_their_own(ticks: li
 
 def test_rows_that_are_in_order_are_not_moved() -> None:
     given = rows([(2, "A"), (1, "A"), (1, "B"), (30, "A")])
-    table, _ = chunks_of(given, TICKS, key_order(TICKS))
-    assert table is given
+    parts = [part for _, part in grouped(given, TICKS, key_order(TICKS)).each()]
+    addresses = {part.column("place").chunk(0).buffers()[1].address for part in parts}
+    assert addresses == {given.column("place").chunk(0).buffers()[1].address}
 
 
 def test_keys_too_wide_for_one_number() -> None:
@@ -98,6 +111,5 @@ def test_keys_too_wide_for_one_number() -> None:
     random = np.random.default_rng(1)
     a, b = (random.integers(-(2**62), 2**62, 50) for _ in range(2))
     given = pa.table({"time": pa.array([START] * 50, pa.timestamp("us", tz="UTC")), "a": np.repeat(a[:25], 2), "b": b})
-    ordered, _ = chunks_of(given, wide, key_order(wide))
-    pairs = [(row["a"], -row["b"]) for row in rows_of(ordered)]
+    pairs = [(row["a"], -row["b"]) for row in rows_of(laid_out(grouped(given, wide, key_order(wide))))]
     assert pairs == sorted(pairs)
