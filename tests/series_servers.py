@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Literal, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from storekeeper.servers.roles import ROLES, RoleName, make_roles, role_name
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.hypertables import HypertablesEngine
 from storekeeper.timescale.partitions import PartitionsEngine
@@ -89,6 +91,14 @@ class SeriesServer(Protocol):
         """The URL of an administrator in a database that holds what this script makes, and nothing else."""
         ...
 
+    def role_urls(self, url: str) -> dict[RoleName, str]:
+        """Makes the login roles of an installation for this database, which is the owner's from then on."""
+        ...
+
+    def end_sessions(self, url: str) -> int:
+        """Ends the sessions that others have in this database; returns how many there were."""
+        ...
+
 
 class DatabaseOfOne:
     """A database on a real server, for one process: emptied before each test, dropped at the end."""
@@ -99,6 +109,7 @@ class DatabaseOfOne:
         self._url = url
         self._extension = extension
         self._name = f"series_{engine.name}_{secrets.token_hex(4)}"
+        self._roles = False
 
     def __enter__(self) -> DatabaseOfOne:
         self._make()
@@ -120,6 +131,19 @@ class DatabaseOfOne:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(script.encode())
         yield url
+
+    def role_urls(self, url: str) -> dict[RoleName, str]:
+        self._roles = True
+        return _made_roles(url, self._name)
+
+    def end_sessions(self, url: str) -> int:
+        with psycopg.connect(url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            ).fetchone()
+        assert row is not None
+        return int(str(row[0]))
 
     def _empty(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         """Cuts off everybody else, and drops all that tests make."""
@@ -150,6 +174,9 @@ class DatabaseOfOne:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            if self._roles:
+                names = [sql.Identifier(role_name(self._name, role)) for role in ROLES]
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.SQL(", ").join(names)))
 
 
 class WasmDatabase:
@@ -172,6 +199,29 @@ class WasmDatabase:
             self._server.keep(self._kept[script])
         yield self._server.url
 
+    def role_urls(self, url: str) -> dict[RoleName, str]:
+        return _made_roles(url, "lab")
+
+    def end_sessions(self, url: str) -> int:
+        return self._server.cut_others()
+
+
+def _made_roles(url: str, prefix: str) -> dict[RoleName, str]:
+    passwords: dict[RoleName, str] = {role: secrets.token_hex(8) for role in ROLES}
+    with psycopg.connect(url) as connection:
+        make_roles(connection, prefix, passwords)
+        # on the WASM server it is another database than the URL says
+        row = connection.execute("SELECT current_database()").fetchone()
+        assert row is not None
+        names = map(sql.Identifier, (row[0], role_name(prefix, "owner")))
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*names))
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return {
+        role: urlunsplit(parts._replace(netloc=f"{role_name(prefix, role)}:{password}@{host}"))
+        for role, password in passwords.items()
+    }
+
 
 def plain(url: str) -> AbstractContextManager[SeriesServer]:
     """Partitions, on this server."""
@@ -186,6 +236,13 @@ def timescale(url: str) -> AbstractContextManager[SeriesServer]:
 def wasm(server: WasmTimescale) -> AbstractContextManager[SeriesServer]:
     """Hypertables, on the WASM server."""
     return nullcontext(WasmDatabase(server, hypertables_engine(server.url)))
+
+
+def engine_at(url: str) -> Engine:
+    """The engine of the series that are in a database already, for a process that is given nothing but its URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        there = connection.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    return hypertables_engine(url) if there is not None else PartitionsEngine()
 
 
 def hypertables_engine(url: str) -> HypertablesEngine:

@@ -9,21 +9,62 @@
 //
 // There is one backend for all clients. Each gets it when it is idle, and keeps it until its own transaction is over;
 // whoever holds a transaction open holds up all others. What a session has of its own is given to each client: its
-// settings are put back when its turn comes, and names of prepared statements are told apart. Temporary tables, advisory
-// locks and notifications are everybody's. There is one database too; two statements of its own stand in for others:
+// settings are put back when its turn comes, and names of prepared statements are told apart. It acts as the role that it
+// logs in as, whatever its password. Temporary tables, advisory locks and notifications are everybody's. There is one
+// database too; some statements of its own stand in for others:
 //
 //   IMAGE KEEP name       what the server holds now, its memory and its files, can be had again by this name
 //   IMAGE RESTORE name    every other client is cut off, and all is as it was: in some 30 ms, a database of a test's own
+//   CUT OTHERS            every other client is cut off, and what it had open is undone; says how many there were
+//   PATIENCE seconds      how long anybody waits for a turn, or a statement takes; 60 and 120 where nothing is said
+//
+// Nobody waits for ever. Who waits longer than that for a turn is told who has it, since when, and what was said last. A
+// statement that takes twice as long ends the server, which says on standard error what it was.
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { pathToFileURL } from 'node:url'
+import { Worker } from 'node:worker_threads'
 
 const [folder, socketPath, cluster] = process.argv.slice(2)
 const { PGlite } = await import(pathToFileURL(`${folder}/dist/index.js`))
 const { timescaledb } = await import(pathToFileURL(`${folder}/dist/timescaledb/index.js`))
 
 const UPLOAD = '/tmp/upload'
+
+/** Looks from outside whether the server still moves: while a statement runs, nothing else does in its own thread. */
+const WATCH = `
+  const { workerData } = require('node:worker_threads')
+  const { writeSync } = require('node:fs')
+  const numbers = new Int32Array(workerData, 0, 2)
+  const said = new Uint8Array(workerData, 8)
+  let last = -1
+  let still = 0
+  setInterval(() => {
+    const beat = Atomics.load(numbers, 0)
+    still = beat === last ? still + 1 : 0
+    last = beat
+    if (still <= Atomics.load(numbers, 1)) return
+    const text = Buffer.from(said.slice(0, said.indexOf(0))).toString()
+    writeSync(2, 'stuck: nothing has moved for ' + still + ' s, in ' + text + '\\n')
+    process.kill(process.pid, 'SIGKILL')
+  }, 1000)`
+
+const shared = new SharedArrayBuffer(8 + 1024)
+const numbers = new Int32Array(shared, 0, 2)
+/** Seconds that anybody waits for a turn; a statement may take twice as long. */
+let patience = 60
+numbers[1] = 2 * patience
+doing('the start of the server')
+new Worker(WATCH, { eval: true, workerData: shared }).unref()
+setInterval(() => Atomics.add(numbers, 0, 1), 250).unref()
+
+/** Notes what is being done, for whoever looks from outside. */
+function doing(what) {
+  const text = new Uint8Array(shared, 8)
+  text.fill(0)
+  text.set(Buffer.from(what).subarray(0, text.length - 1))
+}
 
 /** Uses what comes in libraries of its own: one that is loaded after an image was kept is not in its memory. */
 const LIBRARIES = `
@@ -43,6 +84,8 @@ const images = new Map()
 const connected = new Set()
 /** The client whose settings the backend has now. */
 let current = null
+/** The client whose turn it is, if it is anybody's. */
+let holder = null
 /** The end of the line of those who wait for the backend. */
 let line = Promise.resolve()
 let clients = 0
@@ -159,6 +202,15 @@ async function asked(sql) {
   return rows
 }
 
+function failure(severity, code, text) {
+  return message('E', `S${severity}`, `V${severity}`, `C${code}`, `M${text}`, Buffer.from([0]))
+}
+
+/** A statement that fails, so that the server says it, and a transaction is aborted. */
+function raising(text, code = '57014') {
+  return `DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '${code}', MESSAGE = ${quoted(text)}; END$$`
+}
+
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`
 
 /** Says how the transaction stands after an answer: I, T or E; null where it does not say. */
@@ -181,6 +233,16 @@ class Client {
     this.role = 'none'
     this.statements = new Set()
     this.release = null // gives the backend to the next in line
+    this.waiting = false // for its turn
+    this.cancelled = false // while it was
+    this.synchronized = true // with the end of what it said last
+    this.skipping = false // what comes until it is
+    this.gone = false // nothing more is done for it
+    this.wiped = false // nor is anything of it left
+    this.name = ''
+    this.user = 'postgres'
+    this.said = 'nothing'
+    this.since = this.saidAt = Date.now()
     this.work = Promise.resolve()
     connected.add(this)
     socket.on('data', (bytes) => {
@@ -218,7 +280,11 @@ class Client {
   async start(body) {
     const code = body.readInt32BE(0)
     if (code === 80877103 || code === 80877104) return void this.socket.write('N') // neither TLS nor GSS
-    if (code !== 196608) return void this.socket.end() // a request to cancel: there is nobody to take it
+    if (code === 80877102) {
+      for (const other of connected) if (other.started && other.id === body.readInt32BE(4)) other.cancel()
+      return void this.socket.end()
+    }
+    if (code !== 196608) return void this.socket.end() // of no version that is known
     const given = body.toString('utf8', 4).split('\0')
     for (let at = 0; at + 1 < given.length && given[at]; at += 2) {
       if (given[at] === 'options') {
@@ -228,6 +294,9 @@ class Client {
         this.settings.push([given[at], given[at + 1]])
       }
     }
+    const named = (name) => given[given.indexOf(name) + 1]
+    if (given.includes('user')) this.user = named('user')
+    this.name = given.includes('application_name') ? named('application_name') : ''
     this.started = true
     const facts = { server_version: '17.5', server_encoding: 'UTF8', client_encoding: 'UTF8', DateStyle: 'ISO, MDY' }
     Object.assign(facts, { integer_datetimes: 'on', standard_conforming_strings: 'on', TimeZone: 'UTC' })
@@ -241,13 +310,42 @@ class Client {
     )
   }
 
+  /** What waits for its turn or for rows is ended at once; what runs has ended by the time that anybody can ask. */
+  cancel() {
+    if (this.waiting) {
+      this.cancelled = true
+      this.socket.write(failure('ERROR', '57014', 'canceling statement due to user request'))
+      // a message that only flushed is followed by others, up to the one that synchronizes
+      if (this.synchronized) this.socket.write(message('Z', Buffer.from('I')))
+      else this.skipping = true
+    } else this.work = this.work.then(() => this.cancelCopy()).catch((error) => this.fail(error))
+  }
+
+  async cancelCopy() {
+    if (!this.copying) return
+    this.copying = null
+    await this.run(message('Q', raising('canceling statement due to user request')))
+  }
+
   async take(type, body, whole) {
+    if (this.gone) return
+    if (this.skipping && type !== 'X') {
+      if (type !== 'S') return
+      this.skipping = false
+      return void this.socket.write(message('Z', Buffer.from('I')))
+    }
+    if (type === 'X') return void this.socket.end() // in the middle of a COPY too, of which nothing comes then
     if (this.copying) return this.takeCopied(type, body)
-    if (type === 'X') return void this.socket.end()
+    if (type === 'P') this.says(body.toString('utf8', body.indexOf(0) + 1, body.indexOf(0, body.indexOf(0) + 1)))
     if (type === 'Q') {
       const sql = body.toString('utf8', 0, body.length - 1)
+      this.says(sql)
       const [, action, image] = /^IMAGE (KEEP|RESTORE) (\w+)$/.exec(sql) ?? []
       if (image) return this.takeImage(action, image)
+      if (sql === 'CUT OTHERS') return this.takeCut()
+      const [, seconds] = /^PATIENCE ([\d.]+)$/.exec(sql) ?? []
+      if (seconds) return this.takePatience(Number(seconds))
+      if (sql === 'DEALLOCATE ALL') whole = message('Q', this.deallocating())
       const upload = /^\s*COPY\b[^]*?\bFROM\s+STDIN\b/i.test(sql)
       if (upload) {
         this.copying = { sql, pieces: [] }
@@ -256,6 +354,8 @@ class Client {
         return void this.socket.write(message('G', Buffer.from([binary, 0, 0])))
       }
     }
+    if ('dcf'.includes(type)) return // what was on its way while a COPY was cancelled
+    this.synchronized = type !== 'H'
     this.batch.push(this.named(type, body, whole))
     if ('QSHF'.includes(type)) {
       const batch = Buffer.concat(this.batch)
@@ -264,13 +364,49 @@ class Client {
     }
   }
 
+  says(sql) {
+    this.said = sql.replace(/\s+/g, ' ').trim().slice(0, 300)
+    this.saidAt = Date.now()
+  }
+
+  /** Cuts off everybody else; returns how many had begun a session. */
+  cutOthers(wiped) {
+    const others = [...connected].filter((other) => other !== this)
+    for (const other of others) {
+      other.gone = true
+      other.wiped ||= wiped
+      other.socket.destroy()
+    }
+    return others.filter((other) => other.started).length
+  }
+
   async takeImage(action, name) {
-    for (const other of connected) if (other !== this && action === 'RESTORE') other.socket.destroy()
-    await this.acquire()
+    if (action === 'RESTORE') this.cutOthers(true)
+    if (!(await this.acquire())) return
     if (action === 'KEEP') keepImage(name)
-    else restoreImage(name)
+    else {
+      restoreImage(name)
+      current = null // the session is again that of the image
+    }
     this.yield()
-    this.socket.write(Buffer.concat([message('C', `IMAGE ${action}`), message('Z', Buffer.from('I'))]))
+    this.done(`IMAGE ${action}`)
+  }
+
+  async takeCut() {
+    const count = this.cutOthers(false)
+    if (!(await this.acquire())) return
+    this.yield()
+    this.done(`SELECT ${count}`)
+  }
+
+  takePatience(seconds) {
+    patience = seconds
+    Atomics.store(numbers, 1, Math.ceil(2 * patience))
+    this.done('PATIENCE')
+  }
+
+  done(tag) {
+    this.socket.write(Buffer.concat([message('C', tag), message('Z', Buffer.from('I'))]))
   }
 
   /** A message in which the name of a prepared statement is this client's own. */
@@ -292,6 +428,12 @@ class Client {
     return whole
   }
 
+  /** What forgets this client's prepared statements, and nobody else's. */
+  deallocating() {
+    const own = `SELECT name FROM pg_prepared_statements WHERE name ~ '^client${this.id}(?![0-9])'`
+    return `DO $$DECLARE own text; BEGIN FOR own IN ${own} LOOP EXECUTE format('DEALLOCATE %I', own); END LOOP; END$$`
+  }
+
   own(name) {
     const own = `client${this.id}${name}`
     this.statements.add(own)
@@ -302,38 +444,94 @@ class Client {
   async takeCopied(type, body) {
     if (type === 'd') return void this.copying.pieces.push(Buffer.from(body))
     if (type === 'H' || type === 'S') return
+    if (type !== 'c' && type !== 'f') throw new Error(`a message ${type} in the middle of a COPY`)
     const { sql, pieces } = this.copying
     this.copying = null
     if (type === 'f') {
-      // fails as the server says it, so that a transaction is aborted
       const reason = body.toString('utf8', 0, body.length - 1)
-      const cause = quoted(`COPY from stdin failed: ${reason}`)
-      return this.run(message('Q', `DO $$BEGIN RAISE EXCEPTION USING ERRCODE = '57014', MESSAGE = ${cause}; END$$`))
+      return this.run(message('Q', raising(`COPY from stdin failed: ${reason}`)))
     }
+    if (!this.release && !(await this.acquire())) return // before that, another's rows may be in the file
     filesystem.writeFile(UPLOAD, Buffer.concat(pieces))
-    await this.run(message('Q', sql.replace(/\bFROM\s+STDIN\b/i, `FROM '${UPLOAD}'`)))
+    const copy = message('Q', sql.replace(/\bFROM\s+STDIN\b/i, `FROM '${UPLOAD}'`))
+    if (this.user === 'postgres') return this.run(copy)
+    // only a superuser reads files into a hypertable: what this one may is asked first
+    const [, table] = /^\s*COPY\s+([^\s(]+)/i.exec(sql)
+    const [[may]] = (await asked(`SELECT has_table_privilege(${quoted(table)}, 'INSERT')`)) ?? [['t']]
+    if (may !== 't') return this.run(message('Q', raising(`permission denied for table ${table}`, '42501')))
+    await asked('SET SESSION AUTHORIZATION postgres')
+    doing(`${this}`)
+    const answer = await raw(copy)
+    // an aborted transaction puts it back itself
+    if (standing(answer) !== 'E') await asked(`SET SESSION AUTHORIZATION "${this.user}"`)
+    this.answer(answer)
   }
 
   async run(batch) {
-    if (!this.release) await this.acquire()
-    const answer = await raw(batch)
-    this.socket.write(answer)
-    const status = standing(answer)
-    if (status === 'I') this.yield()
+    if (!this.release && !(await this.acquire())) return
+    doing(`${this}`)
+    this.answer(await raw(batch))
   }
 
+  /** Its turn is over with its transaction. */
+  answer(bytes) {
+    this.socket.write(bytes)
+    if (standing(bytes) === 'I') this.yield()
+  }
+
+  /** Gets the backend, as this client's. False where it has gone by then, or has waited for too long, which it is told. */
   async acquire() {
+    const late = setTimeout(() => this.giveUp(), 1000 * patience)
+    this.waiting = true
+    await this.turn()
+    this.waiting = false
+    clearTimeout(late)
+    if (!this.gone && !this.cancelled) await this.become()
+    const has = !this.gone && !this.cancelled
+    if (!has) this.yield()
+    this.cancelled = false
+    return has
+  }
+
+  /** Waits for this client's turn, for as long as it takes: others may give up, and then it comes. */
+  async turn() {
     const before = line
     line = new Promise((resolve) => (this.release = resolve))
     await before
+    holder = this
+    this.since = Date.now()
+  }
+
+  giveUp() {
+    const ago = (since) => `${Math.round((Date.now() - since) / 1000)} s`
+    const who = holder && `${holder} has had it for ${ago(holder.since)}, and said that ${ago(holder.saidAt)} ago`
+    this.refuse(`${this} waited ${patience} s for the one backend: ${who ?? 'nobody has it'}`)
+  }
+
+  /** Ends the session with a reason. */
+  refuse(reason) {
+    this.gone = true
+    this.socket.end(failure('FATAL', 'XX000', reason))
+  }
+
+  toString() {
+    return `client ${this.id} (${this.name || this.user}: ${this.said})`
+  }
+
+  /** Makes the backend's session this client's. */
+  async become() {
     if (current === this) return
+    doing(`the settings of ${this}`)
     if (current) {
       const changed = "SELECT name, setting FROM pg_settings WHERE source = 'session' AND context IN ('user', 'superuser')"
       current.settings = await asked(changed)
       current.role = (await asked("SELECT current_setting('role')"))[0][0]
     }
+    await asked('SET SESSION AUTHORIZATION postgres') // RESET does not
     await asked('RESET ROLE')
     await asked('RESET ALL')
+    if (this.user !== 'postgres' && !(await asked(`SET SESSION AUTHORIZATION "${this.user}"`)))
+      this.refuse(`role "${this.user}" does not exist`)
     for (const [name, value] of this.settings) await asked(`SELECT set_config(${quoted(name)}, ${quoted(value)}, false)`)
     if (this.role !== 'none') await asked(`SET ROLE "${this.role}"`)
     current = this
@@ -342,13 +540,16 @@ class Client {
   yield() {
     const release = this.release
     this.release = null
+    holder = null
     release()
   }
 
   /** As a server ends a session: what it had open is undone. */
   async leave() {
     connected.delete(this)
-    if (!this.release) await this.acquire()
+    if (this.wiped && !this.release) return // all of it went with the database that was
+    if (!this.release) await this.turn()
+    doing(`the end of ${this}`)
     await asked('ROLLBACK')
     for (const name of this.statements) await asked(`DEALLOCATE "${name}"`)
     await asked('SELECT pg_advisory_unlock_all()')
@@ -356,5 +557,9 @@ class Client {
   }
 }
 
-createServer((socket) => new Client(socket)).listen(socketPath, () => console.log('ready'))
+createServer((socket) => new Client(socket)).listen(socketPath, () => {
+  console.log('ready')
+  // nobody reads what else is said there: a pipe that is full would hold up everything
+  console.log = console.info = console.debug = console.error
+})
 process.stdin.on('end', () => process.exit(0)).resume()

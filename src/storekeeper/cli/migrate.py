@@ -35,7 +35,10 @@ def migrate(
         str | None, typer.Option("--to", metavar="DOMAIN@R", help="Only a domain's revisions, up to this one.")
     ] = None,
     create: Annotated[bool, typer.Option("--create", help="Make a missing database first.")] = False,
-    prune: Annotated[bool, typer.Option("--prune", help="Also drop what nobody declares.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Also drop what nobody declares, policies of a TimescaleDB server's among it."),
+    ] = False,
     directory: Directory = None,
     catalog: CatalogPath = None,
     as_json: Json = False,

@@ -18,12 +18,16 @@ from storekeeper.migrations.engines import engine_of, record_engine
 from storekeeper.migrations.environment import downgrade, is_online, recorded_revisions, upgrade
 from storekeeper.migrations.history import PLATFORM, History, SqlStore
 from storekeeper.migrations.lifecycles import (
+    adjust,
     adjustment_step,
     adjustments_on,
     chunk_steps,
     chunks_on,
+    drop_policy,
     late_rows_on,
     late_rows_steps,
+    policies_on,
+    policy_step,
     set_chunk,
     set_late_rows,
 )
@@ -36,10 +40,6 @@ from storekeeper.migrations.steps import Applied, Plan, Step
 from storekeeper.migrations.targets import newest_of
 from storekeeper.platform import Platform
 from storekeeper.stores.sql.failures import translated
-from storekeeper.stores.sql.patience import patiently
-from storekeeper.stores.sql.running import executed
-from storekeeper.timescale.adjusting import Adjustment
-from storekeeper.timescale.levels import Level
 
 #: In this order, up and back.
 SQL_STORES: tuple[SqlStore, ...] = ("postgres", "timescale")
@@ -206,6 +206,7 @@ def _todo(platform: Platform, stores: list[_Sql], prune: bool, to: str | None) -
     todo += [_Todo(step, None) for sql in stores for step in _without_revisions(platform, sql)]
     todo += list(_partitions(platform, postgres))
     todo += list(_lifecycles(platform, stores[1]))
+    todo += list(_policies(platform, stores[1], prune))
     todo += [item for sql in stores for item in _protection(platform, sql, prune)]
     todo += [_of_documents(platform, change) for change in _changes(platform, prune)]
     return todo + list(_record(platform, postgres))
@@ -304,7 +305,7 @@ def _lifecycles(platform: Platform, timescale: _Sql) -> Iterator[_Todo]:
     found = adjustments_on(timescale.connection, engine, platform.catalog.hypertables)
     timescale.connection.rollback()
     for level, adjustment in found:
-        run = partial(_adjust, timescale.connection, level, adjustment)
+        run = partial(adjust, timescale.connection, engine, level, adjustment)
         yield _Todo(adjustment_step(level, adjustment), run if adjustment.statements else None)
 
 
@@ -317,15 +318,14 @@ def _settled(platform: Platform, timescale: _Sql, tell: Tell) -> Iterator[Step]:
             yield item.step
 
 
-def _adjust(connection: sa.Connection, level: Level, adjustment: Adjustment) -> None:
-    """In one transaction, again where its locks were not to be had."""
-
-    def attempt() -> None:
-        connection.rollback()
-        with translated(adjustment.action, level.name), connection.begin():
-            executed(connection, adjustment.statements)
-
-    patiently(attempt)
+def _policies(platform: Platform, timescale: _Sql, prune: bool) -> Iterator[_Todo]:
+    """One owner for each rule: what the server was told to do by itself goes where it is asked to, else it is said."""
+    engine = engine_of(timescale.connection, timescale.forced).engine
+    found = policies_on(timescale.connection, engine, platform.catalog.hypertables)
+    timescale.connection.rollback()
+    for level, policy in found:
+        step = policy_step(level, policy, prune=prune)
+        yield _Todo(step, partial(drop_policy, timescale.connection, engine, level, policy) if prune else None)
 
 
 def _protection(platform: Platform, sql: _Sql, prune: bool) -> Iterator[_Todo]:

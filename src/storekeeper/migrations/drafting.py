@@ -16,19 +16,24 @@ _ROW = 110
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a revision does, both ways, as statements of Python; the operations it imports; whether it is online."""
+    """What a revision does, both ways, as statements of Python; the operations it imports; whether it is online.
+
+    `header` are imports of other kinds, `definitions` what stands before the functions, a block each.
+    """
 
     up: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     online: bool = False
+    header: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
 
 
 def drafted(up: Sequence[ops.MigrateOperation], down: Sequence[ops.MigrateOperation]) -> Draft:
     """The draft of Alembic's operations. It is online where a table that is there is changed or dropped."""
-    upward, downward = _flat(up), _flat(down)
-    own = {_table(op) for op in (*upward, *downward) if isinstance(op, ops.CreateTableOp)}
-    online = any(_table(op) not in own for op in upward)
+    upward, downward = flat(up), flat(down)
+    own = {table_of(op) for op in (*upward, *downward) if isinstance(op, ops.CreateTableOp)}
+    online = any(table_of(op) not in own for op in upward)
     calls: set[str] = set()
     return Draft(
         tuple(line for op in upward for line in _lines(op, online, own, calls)),
@@ -38,14 +43,38 @@ def drafted(up: Sequence[ops.MigrateOperation], down: Sequence[ops.MigrateOperat
     )
 
 
+def hinted(draft: Draft) -> tuple[Draft, tuple[str, ...]]:
+    """A draft of what a comparison found, and what its reader should know."""
+    hints = ["read it: comparison sees no renaming, and writes a dropped and a new one for it"]
+    if draft.online:
+        hints.append("it changes tables that are there: each step has to bear being run a second time")
+    return draft, tuple(hints)
+
+
+def flat(operations: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    """Alembic's operations one by one, in their order."""
+    found: list[ops.MigrateOperation] = []
+    for operation in operations:
+        found += flat(operation.ops) if isinstance(operation, ops.ModifyTableOps) else [operation]
+    return found
+
+
+def table_of(operation: ops.MigrateOperation) -> str:
+    """The table that an operation is about, with its schema."""
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        return f"{operation.kw.get('source_schema')}.{operation.source_table}"
+    return f"{getattr(operation, 'schema', None)}.{getattr(operation, 'table_name', None)}"
+
+
 def source(domain: str, sentence: str, revision: str, before: str | None, draft: Draft) -> str:
     """The text of the file. The first revision of a domain makes its schema."""
     up, down, imports = list(draft.up), list(draft.down), set(draft.imports)
     if before is None:
-        up.insert(0, f"create_schema({_quoted(domain)})")
-        down.append(f"drop_schema_if_empty({_quoted(domain)})")
+        up.insert(0, f"create_schema({quoted_text(domain)})")
+        down.append(f"drop_schema_if_empty({quoted_text(domain)})")
         imports |= {"create_schema", "drop_schema_if_empty"}
     lines = [f'"""{_sentence(sentence)}."""', "", "from __future__ import annotations", ""]
+    lines += [*draft.header, ""] if draft.header and not imports else draft.header
     if imports:
         names = sorted(imports)
         line = f"from storekeeper.migrations.operations import {', '.join(names)}"
@@ -53,12 +82,14 @@ def source(domain: str, sentence: str, revision: str, before: str | None, draft:
         lines += [line] if len(line) <= _ROW else many
         lines.append("")
     lines += [
-        f"revision = {_quoted(revision)}",
-        f"down_revision = {_quoted(before) if before else None}",
-        f"branch_labels = {None if before else f'({_quoted(domain)},)'}",
+        f"revision = {quoted_text(revision)}",
+        f"down_revision = {quoted_text(before) if before else None}",
+        f"branch_labels = {None if before else f'({quoted_text(domain)},)'}",
         "depends_on = None",
         *(["online = True"] if draft.online else []),
     ]
+    for definition in draft.definitions:
+        lines += ["", "", *definition.splitlines()]
     for name, statements in (("upgrade", up), ("downgrade", down)):
         lines += ["", "", f"def {name}() -> None:", *(f"    {one}" for one in statements or ["pass"])]
     return "\n".join([*lines, ""])
@@ -74,15 +105,8 @@ def bracketed(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _flat(operations: Sequence[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    found: list[ops.MigrateOperation] = []
-    for operation in operations:
-        found += _flat(operation.ops) if isinstance(operation, ops.ModifyTableOps) else [operation]
-    return found
-
-
 def _lines(operation: ops.MigrateOperation, online: bool, own: set[str], calls: set[str]) -> list[str]:
-    call = _online_call(operation) if online and _table(operation) not in own else None
+    call = _online_call(operation) if online and table_of(operation) not in own else None
     if call is not None:
         name, *arguments = call
         calls.add(name)
@@ -95,35 +119,35 @@ def _lines(operation: ops.MigrateOperation, online: bool, own: set[str], calls: 
 
 def _online_call(operation: ops.MigrateOperation) -> tuple[str, ...] | None:
     """The operation for a table that is there, and its arguments as Python; None where there is none of this kind."""
-    table = _quoted(_table(operation))
+    table = quoted_text(table_of(operation))
     match operation:
         case ops.CreateIndexOp():
             return _index(operation, table)
         case ops.DropIndexOp():
-            return "drop_index_concurrently", _quoted(str(operation.index_name)), table
+            return "drop_index_concurrently", quoted_text(str(operation.index_name)), table
         case ops.AddColumnOp():
             (statement, *_) = operations_sql([operation])
             definition = " ".join(statement.partition(" ADD COLUMN ")[2].split(" ")[1:])
-            return "add_column", table, _quoted(str(operation.column.name)), _quoted(definition)
+            return "add_column", table, quoted_text(str(operation.column.name)), quoted_text(definition)
         case ops.DropColumnOp():
-            return "drop_column", table, _quoted(operation.column_name)
+            return "drop_column", table, quoted_text(operation.column_name)
         case ops.CreateForeignKeyOp() if operation.constraint_name:
             referred = f"{operation.kw.get('referent_schema')}.{operation.referent_table}"
             rule = operation.kw.get("ondelete")
             return (
                 "add_foreign_key",
                 table,
-                _quoted(str(operation.constraint_name)),
+                quoted_text(str(operation.constraint_name)),
                 _listed(operation.local_cols),
-                _quoted(referred),
+                quoted_text(referred),
                 _listed(operation.remote_cols),
-                *([f"on_delete={_quoted(rule)}"] if rule else []),
+                *([f"on_delete={quoted_text(rule)}"] if rule else []),
             )
         case ops.DropConstraintOp() if operation.constraint_name:
-            return "drop_constraint", table, _quoted(str(operation.constraint_name))
+            return "drop_constraint", table, quoted_text(str(operation.constraint_name))
         case ops.AlterColumnOp() if _is_of_null_alone(operation):
             name = "drop_not_null" if operation.modify_nullable else "set_not_null"
-            return name, table, _quoted(operation.column_name)
+            return name, table, quoted_text(operation.column_name)
     return None
 
 
@@ -142,10 +166,10 @@ def _index(operation: ops.CreateIndexOp, table: str) -> tuple[str, ...]:
     columns, rest = bracketed(statement[statement.index("(") :])
     using = re.search(r" USING (\w+) \(", statement)
     where = rest.partition(" WHERE ")[2]
-    arguments = [_quoted(str(operation.index_name)), table, f"[{_quoted(columns)}]"]
+    arguments = [quoted_text(str(operation.index_name)), table, f"[{quoted_text(columns)}]"]
     arguments += ["unique=True"] if operation.unique else []
-    arguments += [f"using={_quoted(using[1])}"] if using and using[1] != "btree" else []
-    arguments += [f"where={_quoted(where)}"] if where else []
+    arguments += [f"using={quoted_text(using[1])}"] if using and using[1] != "btree" else []
+    arguments += [f"where={quoted_text(where)}"] if where else []
     return "create_index_concurrently", *arguments
 
 
@@ -161,27 +185,20 @@ def _robust(statement: str) -> str:
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX )", r"\1IF NOT EXISTS ", statement)
 
 
-def _table(operation: ops.MigrateOperation) -> str:
-    """The table that an operation is about, with its schema."""
-    if isinstance(operation, ops.CreateForeignKeyOp):
-        return f"{operation.kw.get('source_schema')}.{operation.source_table}"
-    return f"{getattr(operation, 'schema', None)}.{getattr(operation, 'table_name', None)}"
-
-
 def _block(statement: str) -> str:
     """A statement as Python: on its own lines where it has several."""
     lines = [line.strip() for line in statement.splitlines() if line.strip()]
     if len(lines) == 1 or '"""' in statement or "\\" in statement:
-        return _quoted(" ".join(lines))
+        return quoted_text(" ".join(lines))
     inner = [f"    {line}" if 0 < at < len(lines) - 1 else line for at, line in enumerate(lines)]
     return '"""\n' + "\n".join(f"        {line}" for line in inner) + '\n    """'
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"[{', '.join(map(_quoted, names))}]"
+    return f"[{', '.join(map(quoted_text, names))}]"
 
 
-def _quoted(text: str) -> str:
+def quoted_text(text: str) -> str:
     """A text as Python writes it, in double quotes."""
     return json.dumps(text, ensure_ascii=False)
 

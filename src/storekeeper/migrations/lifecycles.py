@@ -9,10 +9,13 @@ import sqlalchemy as sa
 from storekeeper.catalog import Hypertable
 from storekeeper.ledger.tables import watermarks
 from storekeeper.migrations.steps import Step
-from storekeeper.stores.sql.running import inspected
-from storekeeper.timescale.adjusting import Adjustment
+from storekeeper.stores.sql.failures import translated
+from storekeeper.stores.sql.patience import patiently
+from storekeeper.stores.sql.running import executed, inspected
+from storekeeper.timescale.adjusting import Adjustment, Policy
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level, levels
+from storekeeper.timescale.statement import Statement
 
 
 def late_rows_on(connection: sa.Connection) -> dict[str, str]:
@@ -75,6 +78,51 @@ def adjustments_on(
         for level in levels(hypertable)
         for adjustment in inspected(connection, engine.adjustments(level))
     ]
+
+
+def policies_on(
+    connection: sa.Connection, engine: Engine, hypertables: Iterable[Hypertable]
+) -> list[tuple[Level, Policy]]:
+    """Jobs of the server's that would do, by themselves, what the platform's own do: of series that it has."""
+    return [
+        (level, policy)
+        for hypertable in hypertables
+        for level in levels(hypertable)
+        for policy in inspected(connection, engine.policies(level))
+    ]
+
+
+def policy_step(level: Level, policy: Policy, *, prune: bool) -> Step:
+    """What takes it away, with `prune`; else what is said of it."""
+    if prune:
+        return Step("timescale", "drop policy", level.name, f"{policy.name} (job {policy.job})")
+    return Step("timescale", "report", level.name, policy.told)
+
+
+def adjust(connection: sa.Connection, engine: Engine, level: Level, adjustment: Adjustment) -> None:
+    """Sets it, in one transaction, again where its locks were not to be had. A revision may have set it meanwhile."""
+
+    def attempt() -> None:
+        connection.rollback()
+        with translated(adjustment.action, level.name), connection.begin():
+            for current in inspected(connection, engine.adjustments(level)):
+                if current.action == adjustment.action:
+                    executed(connection, current.statements)
+
+    patiently(attempt)
+
+
+def drop_policy(connection: sa.Connection, engine: Engine, level: Level, policy: Policy) -> None:
+    """Removes it, in one transaction, again where its locks were not to be had: the job may be running. What is gone by
+    now is gone."""
+
+    def attempt() -> None:
+        connection.rollback()
+        with translated("drop policy", level.name), connection.begin():
+            if policy in inspected(connection, engine.policies(level)):
+                executed(connection, (Statement(policy.remove),))
+
+    patiently(attempt)
 
 
 def adjustment_step(level: Level, adjustment: Adjustment) -> Step:

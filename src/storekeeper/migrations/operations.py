@@ -7,6 +7,7 @@
 | `execute_verbatim("CREATE FUNCTION …")` | what one statement makes, its colons left alone |
 | `create_hypertable(Hypertable(…))` | a series by the store's engine, without its rollups |
 | `create_rollup(Hypertable(…), "ticks_5min")` | one of the rollups that the hypertable lists |
+| `alter_hypertable(before(), after())` | chunks, columnstore and late rows as another Hypertable says; no rollups |
 
 In a revision that says `online = True`, for tables that are written to meanwhile. Each is a step in transactions of its
 own, which may be taken again after an interruption:
@@ -26,7 +27,7 @@ And back: `drop_column`, `drop_index_concurrently`, `drop_constraint`, `drop_not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from alembic import context, op
 
@@ -43,6 +44,7 @@ from storekeeper.migrations.online.checks import (
 )
 from storekeeper.migrations.online.columns import add_column, drop_column, execute_alone
 from storekeeper.migrations.online.indexes import create_index_concurrently, drop_index_concurrently
+from storekeeper.migrations.series_made import Made
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.quoting import qualified, quoted, verbatim
 from storekeeper.timescale.statement import Statement
@@ -51,6 +53,7 @@ __all__ = [
     "add_check",
     "add_column",
     "add_foreign_key",
+    "alter_hypertable",
     "backfill",
     "create_hypertable",
     "create_index_concurrently",
@@ -102,22 +105,42 @@ def execute_verbatim(sql: str) -> None:
 
 def create_hypertable(hypertable: Hypertable) -> None:
     """Makes a series: its table, indexes and capture of changes. Its rollups are made one by one."""
+    _noted(lambda made: made.create_hypertable(hypertable))
     _execute(_engine().create_hypertable(hypertable), hypertable.name)
+
+
+def alter_hypertable(before: Hypertable, after: Hypertable) -> None:
+    """Sets how a series is cut, compressed and watched, and what becomes of late rows, as `after` says; of the rollups
+    that both have, how they are cut. Chunks that are there stay as they are. No rollup is made or dropped."""
+    if before.name != after.name:
+        raise DeclarationError(f"is no {before.name}", operation="migrate", target=after.name)
+    _noted(lambda made: made.alter_hypertable(before, after))
+    _execute(_engine().alter_hypertable(before, after), after.name)
 
 
 def drop_hypertable(hypertable: Hypertable) -> None:
     """Drops a series and its rows. Its rollups go before it."""
+    _noted(lambda made: made.drop_hypertable(hypertable))
     _execute(_engine().drop_hypertable(hypertable), hypertable.name)
 
 
 def create_rollup(hypertable: Hypertable, name: str) -> None:
     """Makes a rollup of a series; those before it in the hypertable's list are there already."""
+    _noted(lambda made: made.create_rollup(hypertable, name))
     _execute(_engine().create_rollup(hypertable, _rollup(hypertable, name)), f"{hypertable.schema}.{name}")
 
 
 def drop_rollup(hypertable: Hypertable, name: str) -> None:
     """Drops a rollup and its rows; those after it in the hypertable's list went before."""
+    _noted(lambda made: made.drop_rollup(hypertable, name))
     _execute(_engine().drop_rollup(hypertable, _rollup(hypertable, name)), f"{hypertable.schema}.{name}")
+
+
+def _noted(note: Callable[[Made], None]) -> None:
+    """Where somebody asks what the revisions make, rather than have it made."""
+    made: Made | None = context.config.attributes.get("made")
+    if made is not None:
+        note(made)
 
 
 def _engine() -> Engine:

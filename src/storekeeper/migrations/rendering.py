@@ -14,6 +14,7 @@ from alembic.script import Script, ScriptDirectory
 from storekeeper.errors import MigrationError
 from storekeeper.migrations.environment import is_online
 from storekeeper.migrations.history import History
+from storekeeper.migrations.series_made import Made
 from storekeeper.timescale.choosing import Found, choose_engine
 
 
@@ -42,6 +43,17 @@ def downgrade_sql(history: History, script: Script, *, extension: str | None = N
     return _rendered(history, script, script.module.downgrade, extension)
 
 
+def made_series(history: History, branch: str) -> Made:
+    """The series as all revisions of a branch leave them, one after another.
+
+    Raises MigrationError where one of them asks the server something, for there is none.
+    """
+    made = Made()
+    for script in history.branches.get(branch, ()):
+        _rendered(history, script, script.module.upgrade, None, made)
+    return made
+
+
 def operations_sql(operations: Iterable[MigrateOperation]) -> tuple[str, ...]:
     """The statements of Alembic's operations, each without its semicolon."""
     written = _Statements()
@@ -51,13 +63,16 @@ def operations_sql(operations: Iterable[MigrateOperation]) -> tuple[str, ...]:
     return tuple(written.texts)
 
 
-def _rendered(history: History, script: Script, run: Callable[[], None], extension: str | None) -> tuple[str, ...]:
+def _rendered(
+    history: History, script: Script, run: Callable[[], None], extension: str | None, made: Made | None = None
+) -> tuple[str, ...]:
     written = _Statements()
     attributes: Mapping[str, Any] = {
         "store": history.store,
         "revision": script.revision,
         "online": is_online(script),
         "engine": choose_engine(Found(extension), None),
+        "made": made,
     }
     with _environment(history.scripts, attributes), Operations.context(_context(written)):
         try:

@@ -29,10 +29,7 @@ def series_differences(connection: sa.Connection, engine: Engine, hypertables: I
             for adjustment in inspected(connection, engine.adjustments(level)):
                 yield f"{adjustment.action} {level.name} {adjustment.detail}"
             for policy in inspected(connection, engine.policies(level)):
-                yield (
-                    f"policy {level.name} has {policy.name} (job {policy.job}), and the platform's own jobs do that: "
-                    f"{policy.remove}"
-                )
+                yield f"policy {level.name} {policy.told}"
     connection.rollback()
 
 

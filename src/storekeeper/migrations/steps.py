@@ -20,6 +20,7 @@ Action = Literal[
     "set chunk",
     "set columnstore",
     "set capture",
+    "drop policy",
     "protect",
     "create collection",
     "set validator",

@@ -11,9 +11,10 @@ from storekeeper.catalog import Domain, load_catalog
 from storekeeper.errors import DeclarationError, InputError, SettingsError, StoreError
 from storekeeper.migrations.comparing import comparison
 from storekeeper.migrations.connection import connected
-from storekeeper.migrations.drafting import Draft, drafted, source
+from storekeeper.migrations.drafting import Draft, drafted, hinted, source
 from storekeeper.migrations.environment import recorded_revisions
 from storekeeper.migrations.history import PLATFORM, History, SqlStore
+from storekeeper.migrations.series_comparing import compared_series
 from storekeeper.platform import Platform, connect
 from storekeeper.settings import Settings
 
@@ -86,8 +87,6 @@ def _difference(
 
 
 def _compared(platform: Platform, domain: str, store: SqlStore) -> tuple[Draft, tuple[str, ...]]:
-    if store == "timescale":
-        return Draft(), ("it is empty: series are written by hand, see storekeeper.migrations.operations",)
     with connected(platform, store) as connection:
         history = History(store, platform.catalog)
         recorded = recorded_revisions(connection, store)
@@ -96,12 +95,10 @@ def _compared(platform: Platform, domain: str, store: SqlStore) -> tuple[Draft, 
         if pending:
             return Draft(), (f"it is empty: {', '.join(pending)} is pending; migrate, then compare",)
         produced = comparison(connection, store, platform.catalog, only=domain)
-    assert produced.upgrade_ops is not None
-    assert produced.downgrade_ops is not None
+        assert produced.upgrade_ops is not None
+        assert produced.downgrade_ops is not None
+        if store == "timescale":
+            return compared_series(connection, history, platform.catalog.domain(domain), produced)
     if produced.upgrade_ops.is_empty():
         return Draft(), ("it is empty: the domain's tables are as declared",)
-    draft = drafted(produced.upgrade_ops.ops, produced.downgrade_ops.ops)
-    hints = ["read it: comparison sees no renaming, and writes a dropped and a new one for it"]
-    if draft.online:
-        hints.append("it changes tables that are there: each step has to bear being run a second time")
-    return draft, tuple(hints)
+    return hinted(drafted(produced.upgrade_ops.ops, produced.downgrade_ops.ops))

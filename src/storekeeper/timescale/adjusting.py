@@ -57,6 +57,11 @@ class Policy:
     job: int
     remove: str
 
+    @property
+    def told(self) -> str:
+        """What people are told of it, after the name of the series."""
+        return f"has {self.name} (job {self.job}), and the platform's own jobs do that: {self.remove}"
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -145,6 +150,52 @@ def _capture(level: Level, state: State, words: Spelling) -> list[Adjustment]:
     drop = [Statement(f"DROP TRIGGER {quoted(name)} ON {table}") for name in state.triggers]
     make = capture_hypertable(level, words) if wanted else []
     return [Adjustment("set capture", "on" if wanted else "off", (*drop, *make))]
+
+
+def standing(before: Hypertable, after: Hypertable) -> int:
+    """How many rollups of one are those of the other, from the finest on: what is made of another one is another."""
+    count = 0
+    for one, other in zip(before.rollups, after.rollups, strict=False):
+        if (one.name, one.every, one.by, one.measures) != (other.name, other.every, other.by, other.measures):
+            break
+        count += 1
+    return count
+
+
+def on_record(before: Hypertable, after: Hypertable) -> list[Statement]:
+    """Puts on record what has changed of a series and of the rollups that stand: length of chunks, late rows."""
+    statements = []
+    for depth in range(standing(before, after) + 1):
+        was, level = Level(before, depth), Level(after, depth)
+        values = [f"chunk = {literal(level.chunk.sql)}"] if was.chunk != level.chunk else []
+        if not depth and before.late_rows != after.late_rows:
+            values.append(f"late_rows = {literal(after.late_rows)}")
+        if values:
+            update = f"UPDATE storekeeper.watermarks SET {', '.join(values)} WHERE dataset = {literal(level.name)}"
+            statements.append(Statement(update))
+    return statements
+
+
+def alterations(before: Hypertable, after: Hypertable, words: Spelling, schema: str) -> list[Statement]:
+    """Sets a hypertable, and the continuous aggregates that stand, from one to the other. Run where it is so already,
+    they change nothing."""
+    statements = []
+    for depth in range(standing(before, after) + 1):
+        was, level = Level(before, depth), Level(after, depth)
+        table, wanted = qualified(level.schema, level.table_name), interval_of(level.chunk)
+        if interval_of(was.chunk) != wanted:
+            call = f"SELECT {schema}.set_chunk_time_interval({literal(table)}::regclass, {interval_sql(wanted)})"
+            statements.append(Statement(call))
+    table = qualified(after.schema, after.table.name)
+    had, wants = (columnstore_of(one) if wants_columnstore(one) else None for one in (before, after))
+    if had != wants:
+        statements.append(set_columnstore(table, wants, words))
+    watched, watches = (wants_capture(Level(one, 0)) for one in (before, after))
+    if watched != watches:
+        names = capture_names(words)
+        statements += [Statement(f"DROP TRIGGER IF EXISTS {quoted(name)} ON {table}") for name in names]
+        statements += capture_hypertable(Level(after, 0), words) if watches else []
+    return statements
 
 
 def interval_of(span: Span) -> timedelta:

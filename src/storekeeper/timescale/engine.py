@@ -57,6 +57,11 @@ class Engine(Protocol):
         """Everything that `create_hypertable` made, and the rows. Its rollups went before it."""
         ...
 
+    def alter_hypertable(self, before: Hypertable, after: Hypertable) -> list[Statement]:
+        """Sets chunks, columnstore, capture and late rows from one to the other, of the series and the rollups that
+        stand. Run where it is so already, it changes nothing."""
+        ...
+
     def create_rollup(self, hypertable: Hypertable, rollup: Rollup) -> list[Statement]:
         """The rollup, empty, and all that its source holds marked as changed. `hypertable` declares it already."""
         ...

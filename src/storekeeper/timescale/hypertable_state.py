@@ -133,7 +133,8 @@ def select_held(level: Level) -> str:
 def chunk_of(level: Level, row: Sequence[Any]) -> Chunk:
     schema, name, lower, upper, rows, size, compressed, partial = row
     piece = Range(as_utc(lower), as_utc(upper))
-    return Chunk(level.name, name, piece, int(rows), int(size), compressed, partial, schema)
+    # the server knows no size of a table that is dropped while it lists them
+    return Chunk(level.name, name, piece, int(rows), int(size or 0), compressed, partial, schema)
 
 
 def statistics_of(rows: Sequence[Any]) -> Statistics:

@@ -24,9 +24,11 @@ from storekeeper.timescale.adjusting import (
     Definition,
     Policy,
     adjustments,
+    alterations,
     columnstore_of,
     interval_of,
     interval_sql,
+    on_record,
     set_columnstore,
     wants_capture,
     wants_columnstore,
@@ -121,6 +123,9 @@ class HypertablesEngine:
     def drop_hypertable(self, hypertable: Hypertable) -> list[Statement]:
         level = Level(hypertable, 0)
         return [Statement(f"DROP TABLE {qualified(level.schema, level.table_name)}"), *_forgotten(level)]
+
+    def alter_hypertable(self, before: Hypertable, after: Hypertable) -> list[Statement]:
+        return [*alterations(before, after, self.words, self._extension), *on_record(before, after)]
 
     def create_rollup(self, hypertable: Hypertable, rollup: Rollup) -> list[Statement]:
         level = level_of(hypertable, rollup)

@@ -10,7 +10,7 @@ from storekeeper.catalog import Hypertable, Range, Rollup
 from storekeeper.catalog.ranges import chunk_name, merged
 from storekeeper.clock import as_utc
 from storekeeper.errors import NotSupportedError
-from storekeeper.timescale.adjusting import Adjustment, Definition, Policy
+from storekeeper.timescale.adjusting import Adjustment, Definition, Policy, on_record
 from storekeeper.timescale.capture import capture, lock_series
 from storekeeper.timescale.chunks import Chunk, Statistics
 from storekeeper.timescale.levels import Level, level_of
@@ -92,6 +92,9 @@ class PartitionsEngine:
 
     def drop_hypertable(self, hypertable: Hypertable) -> list[Statement]:
         return self._drop(Level(hypertable, 0))
+
+    def alter_hypertable(self, before: Hypertable, after: Hypertable) -> list[Statement]:
+        return on_record(before, after)  # all that differs is how long the chunks to come are
 
     def create_rollup(self, hypertable: Hypertable, rollup: Rollup) -> list[Statement]:
         level = level_of(hypertable, rollup)
@@ -261,6 +264,6 @@ def _text_name(level: Level) -> str:
 
 def _chunks(level: Level, rows: Sequence[Any]) -> list[Chunk]:
     return [
-        Chunk(level.name, name, Range(as_utc(lower), as_utc(upper)), count, size)
+        Chunk(level.name, name, Range(as_utc(lower), as_utc(upper)), count, size or 0)
         for name, lower, upper, count, size in rows
     ]

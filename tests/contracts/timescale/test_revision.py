@@ -12,7 +12,7 @@ COLUMNS = (
 )
 
 
-@pytest.mark.partitions
+@pytest.mark.one_backend
 def test_a_migrated_store_captures_changes_as_the_engine_says(series_url: str, migrated_url: str) -> None:
     with psycopg.connect(series_url) as made, psycopg.connect(migrated_url) as migrated:
         for question in (SOURCE, COLUMNS):

@@ -12,7 +12,14 @@ from storekeeper.domains import invest
 
 PACKAGES = (Path(str(storekeeper.migrations.__file__)).parent, Path(str(invest.__file__)).parent)
 REVISIONS = sorted(file for folder in PACKAGES for file in folder.glob("revisions/*/[0-9]*.py"))
-ALLOWED = {"__future__", "alembic", "sqlalchemy", "sqlalchemy.dialects.postgresql", "storekeeper.migrations.operations"}
+ALLOWED = {
+    "__future__",
+    "alembic",
+    "sqlalchemy",
+    "sqlalchemy.dialects",
+    "sqlalchemy.dialects.postgresql",
+    "storekeeper.migrations.operations",
+}
 #: Of the public namespace: how a series is described, as sqlalchemy describes a column.
 VOCABULARY = {
     *("Aggregate", "Hypertable", "Measure", "Rollup"),
