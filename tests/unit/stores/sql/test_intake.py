@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
@@ -148,7 +149,18 @@ def test_what_the_server_computes_or_fills_in() -> None:
     assert taken([{"note": "a"}], KINDS) == [{"note": "a"}]  # the id has a default
 
 
-@pytest.mark.parametrize("rows", ["time,symbol", {"time": [MOMENT]}, 5, [("a", 1)]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "time,symbol",
+        {"time": [MOMENT]},
+        5,
+        [("a", 1)],
+        pd.Series([1]),
+        pl.Series([1]),
+        pl.DataFrame({"volume": pl.Series([1], dtype=pl.Int128)}),
+    ],
+)
 def test_what_holds_no_rows(rows: Any) -> None:
     with pytest.raises(InputError):
         take(rows)
@@ -175,6 +187,9 @@ MISFITS = [
     ("small", 1.5, "is not a whole number"),
     ("small", float("nan"), "is no finite number"),
     ("weight", "abc", "is not a number"),
+    ("weight", 10**400, "is too large for DOUBLE PRECISION"),
+    ("weight", "-1e400", "is too large for DOUBLE PRECISION"),
+    ("weight", Decimal("1e400"), "is too large for DOUBLE PRECISION"),
     ("flag", 1, "is int, not a boolean"),
     ("day", MOMENT, "is datetime, not a date"),
     ("day", "2014-02-30", "is no date"),
@@ -303,6 +318,24 @@ def test_values_of_every_kind() -> None:
     assert [row["details"] for row in taken(nested, KINDS)] == ['{"a": 1}', None]
     ids = pa.table({"id": pa.array([str(identity), identity.hex])})
     assert [row["id"] for row in taken(ids, KINDS)] == [identity.bytes] * 2
+
+
+def test_words_of_polars_and_decimals_of_tens() -> None:
+    words = pl.DataFrame({"note": ["b", None, "a"]})
+    for kind in (pl.Categorical(), pl.Enum(["a", "b"])):
+        given = words.with_columns(pl.col("note").cast(kind))
+        assert [row["note"] for row in taken(given, KINDS)] == ["b", None, "a"]
+    tens = pa.array([Decimal(1200), None], pa.decimal128(5, -2))
+    assert taken(pa.table({"amount": tens, "small": tens, "any_size": tens}), KINDS) == [
+        {"amount": Decimal("1200.00"), "small": 1200, "any_size": Decimal(1200)},
+        {"amount": None, "small": None, "any_size": None},
+    ]
+
+
+def test_infinities_are_floats() -> None:
+    assert [one("weight", value) for value in (float("inf"), "-Infinity")] == [float("inf"), -float("inf")]
+    floats = pa.table({"weight": pa.array([float("inf"), 1.5], pa.float32())})
+    assert [row["weight"] for row in taken(floats, KINDS)] == [float("inf"), 1.5]
 
 
 def test_an_unbounded_numeric_keeps_what_it_is_given() -> None:

@@ -81,7 +81,8 @@ def _unpacked(array: Array) -> Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+        # its values first: those of another layout cannot be taken from
+        array = pa.DictionaryArray.from_arrays(array.indices, _unpacked(array.dictionary)).dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         return pc.cast(array, pa.string())
     if pa.types.is_large_binary(array.type) or pa.types.is_binary_view(array.type):

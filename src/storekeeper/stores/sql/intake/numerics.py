@@ -74,6 +74,8 @@ def _of_units(units: npt.NDArray[np.int64], present: npt.NDArray[np.bool_], kind
 
 def _fitted(array: Array, kind: Kind, places: int | None) -> tuple[Array, int]:
     """Texts or decimals as the column's decimals: by vectors, and value by value where those object."""
+    if pa.types.is_decimal(array.type) and array.type.scale < 0:  # of these Arrow knows little
+        return _one_by_one(array, kind, places)
     if kind.arrow is None and pa.types.is_decimal(array.type) and places is None:
         return array, 0
     if kind.arrow is not None and (pa.types.is_decimal(array.type) or _are_plain(array)):

@@ -30,7 +30,8 @@ def to_integers(array: Array, kind: Kind) -> Array:
 
 
 def to_floats(array: Array, kind: Kind) -> Array:
-    """Floats of any numbers, or of texts of such (NaN and the infinities included); the nearest one is taken."""
+    """Floats of any numbers, or of texts of such (NaN and the infinities included); the nearest one is taken, and of a
+    number beyond them all none is."""
     wanted = kind.arrow
     assert wanted is not None, "floats have an Arrow type"
     if array.type == wanted:
@@ -38,7 +39,13 @@ def to_floats(array: Array, kind: Kind) -> Array:
     if not (pa.types.is_string(array.type) or pa.types.is_decimal(array.type) or _is_number(array.type)):
         row = first_valid(array)
         raise Misfit(row, python_value(array, row), f"is {array.type}, not a number")
-    return cast_or_misfit(array, lambda part: pc.cast(part, wanted, safe=False), lambda _: "is not a number")
+    found = cast_or_misfit(array, lambda part: pc.cast(part, wanted, safe=False), lambda _: "is not a number")
+    if pc.any(pc.is_inf(found)).as_py():
+        beyond = pc.and_not(pc.is_inf(found), _is_infinite(array)).fill_null(False).to_numpy(zero_copy_only=False)
+        if beyond.any():
+            row = first_true(beyond)
+            raise Misfit(row, python_value(array, row), f"is too large for {kind}")
+    return found
 
 
 def to_booleans(array: Array) -> Array:
@@ -56,6 +63,14 @@ def to_booleans(array: Array) -> Array:
         row = first_true(~known)
         raise Misfit(row, python_value(array, row), "is neither true nor false")
     return pc.if_else(array.is_valid(), true, pa.scalar(None, pa.bool_()))
+
+
+def _is_infinite(array: Array) -> Array:
+    if pa.types.is_string(array.type):
+        return pc.match_substring(array, "inf", ignore_case=True)
+    if pa.types.is_floating(array.type):
+        return pc.is_inf(array)
+    return pa.array([False] * len(array))
 
 
 def _is_number(type_: DataType) -> bool:

@@ -43,11 +43,17 @@ class Columns:
 
 def columns_of(rows: Rows, *, operation: str, target: str) -> Columns:
     """The columns of the rows. Raises ColumnError where a name stands twice, InputError for what holds no rows."""
-    pandas = sys.modules.get("pandas")  # a DataFrame cannot be handed in before pandas is imported
-    if pandas is not None and isinstance(rows, pandas.DataFrame):
+    # a DataFrame cannot be handed in before pandas is imported, which another thread may be about to do
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and hasattr(pandas, "DataFrame") and isinstance(rows, pandas.DataFrame):
         return _of_frame(rows, pandas, operation=operation, target=target)
     if isinstance(rows, ArrowStream):
-        table = rows if isinstance(rows, Table) else pa.table(rows)
+        try:
+            table = rows if isinstance(rows, Table) else pa.table(rows)
+        except pa.ArrowException as error:  # a Series, or a type that Arrow has none for
+            raise InputError(
+                f"{type(rows).__name__} is no table of Arrow's types: {error}", operation=operation, target=target
+            ) from error
         _refuse_twice(table.column_names, operation=operation, target=target)
         return Columns(table.num_rows, arrow=dict(zip(table.column_names, table.columns, strict=True)))
     if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
