@@ -141,7 +141,8 @@ def _bars(series: Lab) -> list[Measured]:
     raw = (
         "SELECT date_bin('5 minutes', time, '2000-01-03+00') AS bucket, symbol,"
         " (array_agg(price ORDER BY time))[1]::float8 AS open, max(price)::float8 AS high, min(price)::float8 AS low,"
-        " (array_agg(price ORDER BY time DESC))[1]::float8 AS close, sum(volume)::float8 AS volume, count(*) AS count"
+        " (array_agg(price ORDER BY time DESC))[1]::float8 AS close, sum(volume)::float8 AS volume,"
+        " (sum(price * volume) / nullif(sum(volume), 0))::float8 AS vwap, count(*) AS count"
         f" FROM {DATASET} GROUP BY 1, 2 ORDER BY 1, 2"
     )
     if series.engine == "hypertables":

@@ -179,7 +179,7 @@ def test_an_explanation_runs_nothing(filled: CommandLine) -> None:
         (("invest.user",), ("no such dataset", "did you mean invest.users")),
         (("invest.users", "--where", "emial=x"), ("there is no column 'emial'", "did you mean email?")),
         (("invest.users", "--columns", "id,id"), ("asked for twice: id",)),
-        (("invest.users", "--bars", "5m"), ("is a table, and bars are of hypertables", "leave out --bars")),
+        (("invest.users", "--bars", "5m"), ("is a table, and bars are of hypertables", "leave out `every` (--bars)")),
         (("invest.stock_prices_5min", "--bars", "5m"), ("is a rollup", f"ask for bars of {PRICES}")),
         (("invest.users", "-s", "x"), ("has no symbol", "--where COLUMN=VALUE")),
         (("invest.users", "--time-column", "email"), ("email is no time of it", "created_at")),

@@ -45,8 +45,8 @@ def parse(text: str) -> Comparison:
         raise InputError(
             f"{text!r} is no column=value",
             operation="query",
-            target="--where",
-            hint="write it like --where level=error; the operators are =, !=, <, <=, >, >=",
+            target="where",
+            hint="write it like level=error (--where level=error); the operators are =, !=, <, <=, >, >=",
         )
     value = match[4].strip() if match[2] else match[4]
     return Comparison(match[1], cast("Operator", match[3]), value)

@@ -32,6 +32,11 @@ class Series:
         return "rollup" if self.level.depth else "hypertable"
 
     @property
+    def archived(self) -> bool:
+        """Whether a part of its rows may lie in the cold tier."""
+        return self.level.hypertable.archive and not self.level.depth
+
+    @property
     def time(self) -> str:
         return self.level.time
 
@@ -144,7 +149,7 @@ def find(catalog: Catalog, name: str, *, time_column: str | None = None) -> Sour
             f"the time of a {source.kind} is its {source.time}",
             operation="query",
             target=name,
-            hint="leave out --time-column: it is for tables",
+            hint="leave out time_column (--time-column): it is for tables",
         )
     if time_column not in source.times:
         raise ColumnError(

@@ -20,12 +20,14 @@ from storekeeper.analytics.reading import (
     require_collection,
     statement_of,
 )
+from storekeeper.catalog import Range
 from storekeeper.errors import InputError
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.stores.sql.running import inspected
 from storekeeper.timescale.levels import Level, levels
 from storekeeper.timescale.routing import Part
 from storekeeper.timescale.statement import Statement
+from storekeeper.timescale.tiers import FIRST, LAST
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -73,10 +75,22 @@ def explain(platform: Platform, request: Request) -> Explanation:
     reason = "a rollup by its name is read as it is" if source.kind == "rollup" else "rows were asked for, not bars"
     if source.kind == "table":
         reason = f"its time is {source.time}" if source.time else "it has no time of its own: in order of its key"
-    parts = (Part(request.start, request.end, source.name, reason),)
+    cold = _archived(platform, source, request) if isinstance(source, Series) and source.archived else ()
+    parts = (*cold, Part(request.start, request.end, source.name, reason))
     with pool_of(platform, source).begin(operation="explain", target=source.name) as connection:
         touchable = (source.level,) if isinstance(source, Series) else ()
         return _explained(platform, connection, source, statement, parts, touchable)
+
+
+def _archived(platform: Platform, source: Series, request: Request) -> tuple[Part, ...]:
+    """What of the range only files have; the statement is the store's, and is asked of their rows in the same way."""
+    held = platform.timescale.archived(source.level.hypertable)
+    if request.start is not None or request.end is not None:
+        asked = Range(request.start or FIRST, request.end or LAST)
+        held = [Range(max(one.lower, asked.lower), min(one.upper, asked.upper)) for one in held if one.overlaps(asked)]
+    return tuple(
+        Part(one.lower, one.upper, f"the archive of {source.name}", "retention has dropped it") for one in held
+    )
 
 
 def _bars(platform: Platform, source: Series, request: Request) -> Explanation:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from storekeeper.analytics.comparisons import Comparison, mongo_filter
 from storekeeper.analytics.datasets import Documents, Relation, Series, Source, find
-from storekeeper.analytics.reading import Request, comparisons, require_collection, utc
+from storekeeper.analytics.reading import Request, comparisons, looked_for, require_collection, utc
 from storekeeper.analytics.statements import select_extent
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import fitting
 from storekeeper.timescale.shapes import shape_of
+from storekeeper.timescale.tiers import TICK
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -27,7 +28,7 @@ class Extent:
     """The times of the first and of the last row that a request could have, whatever its range. None: no row.
 
     `filtered` says whether they are of the rows that the request chooses; where none is, they are of all rows. `gone`
-    is the time before which retention has dropped rows.
+    is the time before which retention has dropped rows that no archive has.
     """
 
     first: datetime | None
@@ -36,17 +37,18 @@ class Extent:
     gone: datetime | None = None
 
 
-def extent(platform: Platform, request: Request) -> Extent:
-    """Where the rows lie that the request chooses; of all rows, where it chooses none."""
+def extent(platform: Platform, request: Request, *, last: bool = False) -> Extent:
+    """Where the rows lie that the request chooses; of all rows, where it chooses none. With `last` the first of them
+    may be a later one: no file of the archive is read to find an older than the store has."""
     source = find(platform.catalog, request.dataset, time_column=request.time_column)
     where = comparisons(source, request)
     if source.time is None:
         return Extent(None, None)
     levels = _levels(source, request)
-    gone = platform.timescale.watermark(source.name) if isinstance(source, Series) else None
-    ends = _ends(platform, source, levels, where)
+    gone = platform.timescale.complete_from(source.name) if isinstance(source, Series) else None
+    ends = _ends(platform, source, levels, where, last)
     if ends is None and where:
-        ends = _ends(platform, source, levels, ())
+        ends = _ends(platform, source, levels, (), last)
         return _extent(ends, gone, filtered=False)
     return _extent(ends, gone, filtered=True)
 
@@ -68,15 +70,51 @@ def _levels(source: Source, request: Request) -> tuple[Level, ...]:
 
 
 def _ends(
-    platform: Platform, source: Source, levels: Sequence[Level], where: Sequence[Comparison]
+    platform: Platform, source: Source, levels: Sequence[Level], where: Sequence[Comparison], last: bool
 ) -> tuple[datetime, datetime] | None:
     if isinstance(source, Documents):
         return _of_documents(platform, source, where)
     if isinstance(source, Relation):
         with platform.postgres.begin(operation="query", target=source.name) as connection:
             return _selected(connection, source, None, None, where)
-    found = [ends for level in levels if (ends := _of_chunks(platform, Series(level), where)) is not None]
+    series = [Series(level) for level in levels]
+    found = [ends for one in series if (ends := _of_chunks(platform, one, where)) is not None]
+    for one in series:
+        if not one.archived or (found and last):
+            continue
+        if (ends := _of_archive(platform, one, where, also_newest=not found)) is not None:
+            found.append(ends)
     return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+
+
+def _of_archive(
+    platform: Platform, source: Series, where: Sequence[Comparison], *, also_newest: bool
+) -> tuple[datetime, datetime] | None:
+    """Without comparisons as the ledger has it; else file by file from the newest end and from the oldest, or from the
+    oldest alone."""
+    dataset = source.level.hypertable
+    if not where:
+        held = platform.timescale.archived_extent(dataset)
+        return None if held is None else (held.lower, held.upper - TICK)
+
+    def first_of(*, newest_first: bool) -> tuple[datetime, datetime] | None:
+        with platform.timescale.stretches(
+            dataset,
+            columns=list(dict.fromkeys([source.time, *(one.column for one in where)])),
+            where=looked_for(source, where),
+            newest_first=newest_first,
+            archived=True,
+        ) as stretches:
+            for stretch in stretches:
+                lower, upper = stretch.range.lower, stretch.range.upper
+                ends = _selected(stretch.connection, Series(stretch.level), lower, upper, where)
+                if ends is not None:
+                    return ends
+        return None
+
+    newest = first_of(newest_first=True) if also_newest else None
+    oldest = first_of(newest_first=False) if newest or not also_newest else None
+    return (oldest[0], (newest or oldest)[1]) if oldest else None
 
 
 def _of_chunks(platform: Platform, source: Series, where: Sequence[Comparison]) -> tuple[datetime, datetime] | None:

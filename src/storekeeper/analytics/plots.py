@@ -38,7 +38,8 @@ def plot(
     Candles: of rows with open, high, low and close, of one key, over their volume where they have one: a bar whose
     close is below its open is red, any other green. A bar of nulls is a gap. Lines: one for each key of `value` (by
     default the price, the value, the close, or the first number), broken where it is null. `key` is the column that
-    tells lines apart (by default the first of text). `kind` None: candles where all is there for them.
+    tells lines apart (by default the first of the series' key, else of text). `kind` None: candles where all is there
+    for them.
 
     The axis shows times in `zone`, by default that of the column (UTC where it has but an offset). The figure belongs
     to the caller, and to no window: `figure.savefig(path)`, or the last line of a notebook's cell. Needs the
@@ -48,16 +49,18 @@ def plot(
     can be shown, NotSupportedError without matplotlib.
     """
     from storekeeper.analytics.rolling import as_table, text_columns
+    from storekeeper.stores.timescale.answers import keys_told
 
     if kind not in (None, "candles", "lines"):
         raise InputError(f"there is no kind {kind!r} of plots", operation="plot", target=title, hint="candles or lines")
     table = as_table(rows, operation="plot")
     time = time if time is not None else _time_of(table)
     if time not in table.column_names:
-        raise ColumnError(f"no column {time}", operation="plot", target=title, hint=f"name {time} in --columns")
+        raise ColumnError(f"no column {time}", operation="plot", target=title, hint=f"read {time} too (--columns)")
     if table.num_rows == 0:
         raise InputError("there is no row in this range", operation="plot", target=title, hint="ask for another range")
-    key = key if key is not None else next(iter(text_columns(table)), None)
+    told = keys_told(table)
+    key = key if key is not None else next(iter(text_columns(table) if told is None else told), None)
     keys = _keys(table, key)
     there = set(_CANDLE) <= set(table.column_names)
     if kind == "candles" and not there:
@@ -71,7 +74,7 @@ def plot(
             else f"candles of {len(keys)} keys would be drawn over one another: {', '.join(keys[:MOST_LINES])}",
             operation="plot",
             target=title,
-            hint='choose with --symbol, or draw lines: kind="lines"' if candles else "choose with --symbol",
+            hint="choose some (--symbol)" + (', or draw lines: kind="lines"' if candles else ""),
         )
     drawn = None if candles else _drawn(table, {time, key}, title, value)
     shown = zone_of(zone if zone is not None else _own_zone(table.schema.field(time).type), target=title)
@@ -126,7 +129,7 @@ def _drawn(rows: pa.Table, apart: set[str | None], title: str, value: str | None
     numbers = [field.name for field in rows.schema if field.name not in apart and is_number(field.type)]
     numbers = numbers if value is None else [name for name in numbers if name == value]
     if not numbers:
-        raise ColumnError("no column holds numbers", operation="plot", target=title, hint="name one in --columns")
+        raise ColumnError("no column holds numbers", operation="plot", target=title, hint="read one (--columns)")
     return next((name for name in _DRAWN if name in numbers), numbers[0])
 
 

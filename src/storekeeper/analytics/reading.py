@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from storekeeper.analytics.comparisons import Comparison, mongo_filter
 from storekeeper.analytics.datasets import Documents, Relation, Series, Source, checked_columns, find
 from storekeeper.analytics.documents import as_row, column_type
-from storekeeper.analytics.statements import Column, select
+from storekeeper.analytics.statements import Column, order_of, select
+from storekeeper.catalog import plain_type
 from storekeeper.errors import ColumnError, InputError, NotMigratedError
 from storekeeper.span import Span, days
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.stores.timescale.gaps import Gaps, check_gaps
+from storekeeper.timescale.archived import as_text
 from storekeeper.timescale.calendars import Calendar, calendar_of, zone_of
 from storekeeper.timescale.shapes import bar_columns, shape_of
 from storekeeper.timescale.statement import Statement
@@ -66,7 +68,7 @@ class Request:
                 f"from {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} is no range",
                 operation="query",
                 target=self.dataset,
-                hint="--from lies before --to",
+                hint="--from lies before --to: the start before the end",
             )
         check_gaps(self.gaps, target=self.dataset)
         zone_of(self.zone, target=self.dataset)
@@ -75,7 +77,7 @@ class Request:
                 "gaps and an origin are of bars, and rows were asked for",
                 operation="query",
                 target=self.dataset,
-                hint="add --bars WIDTH",
+                hint="say how wide bars are to be: every=hours(1), or --bars 1h",
             )
         self.calendar  # noqa: B018  # a zone or an origin that is none is told at once
 
@@ -130,6 +132,10 @@ def answering(platform: Platform, request: Request) -> Iterator[Answer]:
                 yield answer
         case Series() if request.every is not None:
             yield _bars(platform, source, request)
+        case Series() if source.archived:
+            reading = _as_kept if _needs_no_server(source, request) else _both_tiers
+            with reading(platform, source, request) as answer:
+                yield answer
         case _:
             with _rows(platform, source, request) as answer:
                 yield answer
@@ -143,14 +149,14 @@ def check(source: Source, request: Request) -> None:
             f"is a {source.kind}, and bars are of hypertables",
             operation="query",
             target=request.dataset,
-            hint=f"leave out --bars{of}",
+            hint=f"leave out `every` (--bars){of}",
         )
     if request.keys and source.key is None:
         raise ColumnError(
             "has no symbol, nor another column that tells its lines apart",
             operation="query",
             target=request.dataset,
-            hint=f"use --where COLUMN=VALUE; it has {', '.join(source.columns)}",
+            hint=f"compare a column: `where` (--where COLUMN=VALUE); it has {', '.join(source.columns)}",
         )
     if source.time is None and (request.start is not None or request.end is not None):
         times = getattr(source, "times", ())
@@ -158,7 +164,9 @@ def check(source: Source, request: Request) -> None:
             f"has several times: {', '.join(times)}" if times else "has no time that a range could be of",
             operation="query",
             target=request.dataset,
-            hint=f"choose one, as by --time-column {times[0]}" if times else "leave out --from, --to and --last",
+            hint=f"choose one: time_column={times[0]!r}, or --time-column {times[0]}"
+            if times
+            else "leave out start and end (--from, --to, --last)",
         )
     if isinstance(source, Documents):
         mongo_filter(source, request.where)
@@ -171,7 +179,7 @@ def check(source: Source, request: Request) -> None:
                 f"bars are chosen by {source.key} alone",
                 operation="query",
                 target=request.dataset,
-                hint="ask for rows, without --bars, where other columns choose",
+                hint="ask for rows, without `every` (--bars), where other columns choose",
             )
 
 
@@ -235,6 +243,93 @@ def _rows(platform: Platform, source: Series | Relation, request: Request) -> It
             yield _limited(columns, batches, hidden, request.limit, turned=isinstance(source, Series))
 
 
+def _needs_no_server(source: Series, request: Request) -> bool:
+    """Whether rows of files are the answer as they are: compared by `=` alone, with what is kept of them as it is."""
+    where = comparisons(source, request)
+    table = source.level.table
+    return all(one.operator == "=" and one.column in looked_for(source, where) for one in where) and not any(
+        as_text(kind) or isinstance(kind, (sa.JSON, sa.ARRAY))
+        for kind in (plain_type(table.columns[name].type) for name in chosen(source, request)[0])
+    )
+
+
+@contextmanager
+def _as_kept(platform: Platform, source: Series, request: Request) -> Iterator[Answer]:
+    names, hidden = chosen(source, request)
+    _, columns = select(source, names)
+    asked: dict[str, Any] = {
+        "start": request.start,
+        "end": request.end,
+        "columns": names,
+        "where": looked_for(source, comparisons(source, request)),
+        "exact": True,
+        "timeout": None,
+    }
+    series, limit = source.level.hypertable, request.limit
+    if limit is not None:
+        found = platform.timescale.raw(series, limit=limit + 1, newest_first=True, **asked)
+        pieces = found.to_batches(max_chunksize=BATCH)
+        yield _limited(columns, map(_rows_of, pieces), hidden, limit, turned=True)
+        return
+    with platform.timescale.stream(series, batch_rows=BATCH, **asked) as batches:
+        yield Answer(columns, map(_rows_of, batches), hidden)
+
+
+def _rows_of(batch: Any) -> list[Row]:
+    return list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+@contextmanager
+def _both_tiers(platform: Platform, source: Series, request: Request) -> Iterator[Answer]:
+    """The same statement over each stretch of time, of the store's table or of rows that are lent to it from files."""
+    names, hidden = chosen(source, request)
+    where = comparisons(source, request)
+    limit = None if request.limit is None else request.limit + 1
+    _, columns = select(source, names)
+    with platform.timescale.stretches(
+        source.level.hypertable,
+        columns=list(dict.fromkeys([*names, *order_of(source), *(one.column for one in where)])),
+        where=looked_for(source, where),
+        start=request.start,
+        end=request.end,
+        newest_first=limit is not None,
+        timeout=None,
+        local=_READING,
+    ) as stretches:
+
+        def batches() -> Iterator[list[Row]]:
+            left = limit
+            for stretch in stretches:
+                statement, _ = select(
+                    Series(stretch.level),
+                    names,
+                    start=stretch.range.lower,
+                    end=stretch.range.upper,
+                    where=where,
+                    limit=left,
+                    newest_first=left is not None,
+                )
+                options = {"stream_results": True, "max_row_buffer": BATCH}
+                with stretch.connection.execute(statement.clause(), execution_options=options) as found:
+                    while rows := list(map(tuple, found.fetchmany(BATCH))):
+                        left = None if left is None else left - len(rows)
+                        yield rows
+                if left == 0:
+                    return
+
+        yield _limited(columns, batches(), hidden, request.limit, turned=True)
+
+
+def looked_for(source: Series, where: Sequence[Comparison]) -> dict[str, list[object]]:
+    """What files may be looked through for before the server compares: values of columns of text, numbers, UUIDs."""
+    found: dict[str, list[object]] = {}
+    for one in where:
+        kind = source.level.table.columns[one.column].type
+        if one.operator == "=" and isinstance(kind, (sa.String, sa.Integer, sa.Uuid)):
+            found.setdefault(one.column, []).append(one.value)
+    return {column: values for column, values in found.items() if "" not in values}
+
+
 def _limited(
     columns: tuple[Column, ...],
     batches: Iterator[list[Row]],
@@ -273,8 +368,7 @@ def _bars(platform: Platform, source: Series, request: Request) -> Answer:
         bars = bars.slice(max(0, bars.num_rows - request.limit))
     columns = tuple(Column(name, kinds[name]) for name in names)
     pieces = bars.select(list(names)).to_batches(max_chunksize=BATCH)
-    batches = (list(zip(*(column.to_pylist() for column in piece.columns), strict=True)) for piece in pieces)
-    return Answer(columns, batches, cut=cut)
+    return Answer(columns, map(_rows_of, pieces), cut=cut)
 
 
 def document_filter(source: Documents, request: Request) -> dict[str, Any]:

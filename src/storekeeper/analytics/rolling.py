@@ -11,6 +11,9 @@
 Rows are an Arrow table, a pandas or a Polars frame, in any order: what is before what is said by `time`, within a line
 by `by` (rows of one time keep their order). The answer is an Arrow table of the same rows in the same order.
 
+`by` are the columns that tell lines apart. What the store answers knows them: those that the series is declared with;
+so does a pandas frame whose index has the time and them. Anything else has to be told, `by=()` for one line: an error.
+
 Missing are nulls, NaN and infinities. A missing value is in no statistic, counts for no `least`, and is not filled; no
 function makes a NaN: what cannot be computed is null. Numbers are float64, decimals too.
 """
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from storekeeper.errors import ColumnError, InputError
 from storekeeper.span import Span
+from storekeeper.stores.timescale.answers import keys_told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +68,8 @@ def rolling(
     `window` is a count of rows, or a length of time: rows less than that much older, (t - window, t]. Null where fewer
     than `least` values are known: by default all of a count, one of a length. `std` is of a sample (n - 1) and needs
     two. By pandas' one-pass sums (Welford 1962, "Note on a method for calculating corrected sums of squares and
-    products"): of values that differ by more than some ten digits the smaller ones are lost. `by` None: the columns of
-    text. Raises InputError, ColumnError.
+    products"): of values that differ by more than some ten digits the smaller ones are lost. Raises InputError (also
+    where `by` is not given and not known), ColumnError.
     """
     if statistic not in get_args(Statistic):
         raise InputError(
@@ -232,14 +236,22 @@ def _lines(rows: Rows, column: str, by: Sequence[str] | None, time: str) -> _Lin
     table = as_table(rows, operation="compute")
     if isinstance(by, str):
         raise InputError(f"by={by!r} is one text, not a list of columns", operation="compute", hint="put it in a list")
-    keys = tuple(by) if by is not None else text_columns(table)
-    for name in (column, time, *keys):
+    for name in (column, time):
         if name not in table.column_names:
             raise ColumnError(
                 f"there is no column {name!r}",
                 operation="compute",
                 hint=f"it has {', '.join(table.column_names)}",
             )
+    keys = tuple(by) if by is not None else _known_keys(rows, table, column, time)
+    missing = [name for name in keys if name not in table.column_names]
+    if missing:
+        raise ColumnError(
+            f"there is no column {missing[0]!r}, which tells its lines apart",
+            operation="compute",
+            target=column,
+            hint=f"it has {', '.join(table.column_names)}: read the key too, or name what there is: by=[…]",
+        )
     moments, values = table.column(time), table.column(column)
     if not pa.types.is_timestamp(moments.type) or moments.null_count:
         raise InputError(f"{time} is no time, or not of every row", operation="compute", target=column)
@@ -257,8 +269,29 @@ def _lines(rows: Rows, column: str, by: Sequence[str] | None, time: str) -> _Lin
     return _Lines(table, order, codes[order], times[order], numbers[order])
 
 
+def _known_keys(rows: Rows, table: pa.Table, column: str, time: str) -> tuple[str, ...]:
+    """What tells lines apart: as the store told it, or the index of a pandas frame. Raises InputError."""
+    import pandas as pd
+
+    told = keys_told(table)
+    if told is not None:
+        return told
+    if isinstance(rows, pd.DataFrame) and rows.index.nlevels > 1 and time in rows.index.names:
+        return tuple(str(name) for name in rows.index.names if name != time)
+    if set(table.column_names) <= {column, time}:
+        return ()  # there is none that could
+    texts = text_columns(table)
+    named = f"by=[{', '.join(map(repr, texts))}]" if texts else "by=[…]"
+    raise InputError(
+        "nothing says which columns tell its lines apart: a frame does not keep what the store's table knew",
+        operation="compute",
+        target=column,
+        hint=f"name them: {named}; by=() where it is one line; or hand in the store's Arrow table",
+    )
+
+
 def text_columns(table: pa.Table) -> tuple[str, ...]:
-    """The columns of text: what tells the lines of bars apart where nobody says so."""
+    """The columns of text: what a line is likely called by."""
     import pyarrow as pa
 
     def is_text(kind: Any) -> bool:

@@ -248,7 +248,7 @@ def _ranged(platform: Platform, source: Source, request: Request) -> tuple[Reque
         newest: datetime | None = request.end - timedelta(milliseconds=1)
         ranged = replace(default_range(newest, replace(request, end=None)), end=request.end)
         return ranged, f"from {text(ranged.start)} UTC: --from or --last choose another"
-    newest = extent(platform, request).last
+    newest = extent(platform, request, last=True).last
     ranged = default_range(newest, request)
     if newest is None or ranged.start is None or ranged.end is None:
         return ranged, ""

@@ -60,8 +60,13 @@ def note_files(files: Sequence[Mapping[str, object]]) -> sa.Insert:
 
 
 def replace_part(part: str) -> sa.Update:
-    """Another part holds what this one held."""
-    return sa.update(archived_parts).where(_parts.id == part).values(state="replaced")
+    """Another part holds what this one held. Touches no row where its chunk was dropped since: then this part alone has
+    the rows."""
+    return (
+        sa.update(archived_parts)
+        .where(_parts.id == part, _COUNTS, _parts.dropped_at.is_(None))
+        .values(state="replaced")
+    )
 
 
 def kept_part(dataset: str, chunk: str) -> sa.Select[Any]:
@@ -73,7 +78,7 @@ def kept_part(dataset: str, chunk: str) -> sa.Select[Any]:
 
 
 def drop_part(part: str) -> sa.Update:
-    """In the transaction that drops the chunk."""
+    """In the transaction that drops the chunk. Touches no row where another part holds its rows now."""
     return (
         sa.update(archived_parts)
         .where(_parts.id == part, _COUNTS, _parts.dropped_at.is_(None))
@@ -82,9 +87,9 @@ def drop_part(part: str) -> sa.Update:
 
 
 def dead_parts(dataset: str) -> sa.Select[Any]:
-    """Parts whose files do not count: `id`, `lower`, `upper`. Who holds the archive lock knows that none is being
-    written."""
-    return sa.select(_parts.id, _parts.lower, _parts.upper).where(_parts.dataset == dataset, ~_COUNTS)
+    """Parts whose files do not count: `id`, `lower`, `upper`, `state`. Who holds the archive lock knows that none is
+    being written."""
+    return sa.select(_parts.id, _parts.lower, _parts.upper, _parts.state).where(_parts.dataset == dataset, ~_COUNTS)
 
 
 def forget_parts(parts: Iterable[str]) -> sa.Delete:
@@ -144,6 +149,15 @@ def cold_files(dataset: str, table: str, lower: datetime | None, upper: datetime
         .join(archived_parts, _files.part == _parts.id)
         .where(*conditions)
         .order_by(_parts.archived_at, _parts.id, _files.earliest)
+    )
+
+
+def cold_extent(dataset: str, table: str) -> sa.Select[Any]:
+    """`earliest` and `latest` of all files of `cold_files`; NULL where there is none."""
+    return (
+        sa.select(sa.func.min(_files.earliest).label("earliest"), sa.func.max(_files.latest).label("latest"))
+        .join(archived_parts, _files.part == _parts.id)
+        .where(*_cold(dataset, table))
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from storekeeper.catalog import Range
 from storekeeper.clock import as_utc
 from storekeeper.span import ORIGIN
 from storekeeper.timescale.bars import as_read
-from storekeeper.timescale.conditions import since
+from storekeeper.timescale.conditions import listed_keys, since
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import listed, qualified, quoted
 from storekeeper.timescale.statement import Inspection, Statement
@@ -213,8 +213,40 @@ def lend_rows(level: Level, columns: Sequence[str], window: Range) -> list[State
     ]
 
 
-def copy_lent(columns: Sequence[str]) -> str:
-    return f"COPY {qualified(*LENT)} ({listed(columns)}) FROM STDIN WITH (FORMAT binary)"
+def empty_lent() -> list[Statement]:
+    return [Statement(f"TRUNCATE {qualified(*LENT)}")]
+
+
+def copy_lent(columns: Sequence[str], form: Literal["binary", "csv"] = "binary") -> str:
+    return f"COPY {qualified(*LENT)} ({listed(columns)}) FROM STDIN WITH (FORMAT {form})"
+
+
+#: Of an answer `with_archive`: until when rows are archived, NULL where none is.
+UNTIL: Final = sa.Column("storekeeper_until", sa.DateTime(timezone=True))
+
+
+def with_archive(newest: Statement, level: Level, by: Sequence[str]) -> Statement:
+    """The rows of a statement, which selects all columns, in order of `by`, each with the time until which the level's
+    rows are archived; where it has none, one row of nulls with that time. One statement, so of one snapshot."""
+    columns = level.table.columns.keys()
+    archived = "SELECT max(upper) AS until FROM storekeeper.archived_parts WHERE dataset = :archived AND state = 'kept'"
+    order = f"\nORDER BY {listed(by, 'source.')}" if by else ""
+    return Statement(
+        f"SELECT {listed(columns, 'source.')}, archived.until AS {quoted(UNTIL.name)}\n"
+        f"FROM ({archived}) AS archived\nLEFT JOIN (\n{newest.sql}\n) AS source ON true{order}",
+        {**newest.parameters, "archived": level.name},
+    )
+
+
+def select_ordered(level: Level, by: Sequence[str], keys: Sequence[object]) -> Statement:
+    """These keys, each once, in the order that the server has them; NUMERIC as it is."""
+    wanted = listed_keys(level.table, by, keys, operation="read", target=level.name)
+    selected = ", ".join(
+        f"{as_read(f'wanted.{quoted(name)}', level.table.columns[name].type, exact=True)} AS {quoted(name)}"
+        for name in by
+    )
+    order = f" ORDER BY {listed(by, 'wanted.')}" if by else ""
+    return Statement(f"SELECT {selected} FROM ({wanted.sql}) AS wanted{order}", wanted.parameters)
 
 
 def lock_chunk(schema: str, table: str) -> Statement:
@@ -225,6 +257,19 @@ def lock_chunk(schema: str, table: str) -> Statement:
 def share_rows(level: Level, table: str | None = None) -> Statement:
     """Before a snapshot is taken: no chunk that it sees is taken away while this transaction runs."""
     return Statement(f"LOCK TABLE {source_of(level, table)} IN ACCESS SHARE MODE")
+
+
+def select_readers(level: Level) -> Inspection[bool]:
+    """Whether another transaction reads rows, by `share_rows`: it may have a snapshot of before."""
+    return Inspection(
+        Statement(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'relation' AND mode = 'AccessShareLock'\n"
+            "    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())\n"
+            "    AND relation = to_regclass(:table) AND pid <> pg_backend_pid())",
+            {"table": source_of(level, None)},
+        ),
+        lambda rows: bool(rows[0][0]),
+    )
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -13,13 +13,13 @@ from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import listed, qualified, quoted
 from storekeeper.timescale.rollups import aggregate, select_buckets
 from storekeeper.timescale.routing import Route
-from storekeeper.timescale.shapes import AVERAGE_SCALE, Shape, bar_columns
+from storekeeper.timescale.shapes import AVERAGE_SCALE, Shape, selected_columns
 from storekeeper.timescale.statement import Statement
 
 
 def select_bars(route: Route, keys: Sequence[object] | None, *, exact: bool) -> Statement:
-    """Bars of the whole buckets in the route's warm window, in order of time and key; columns as `bar_columns` says,
-    NUMERIC not cast. With `exact`, averages are rounded.
+    """Bars of the whole buckets in the route's warm window, in order of time and key; columns as `selected_columns`
+    says, NUMERIC not cast. With `exact`, averages are rounded.
 
     Where the level is a rollup, its buckets that are behind are made of rows instead, those from the rows' watermark
     on; below that the rollup is all there is.
@@ -67,12 +67,11 @@ def _regrouped(level: Level, shape: Shape, inner: str, bucket: str) -> str:
 
 def _projected(route: Route, inner: str, *, exact: bool) -> str:
     columns, shape = [], route.shape
-    for column in bar_columns(route.level.hypertable, shape):
+    for column in selected_columns(route.level.hypertable, shape, exact=exact):
         expression = quoted(column.name)
-        if column.name == "vwap" and shape.average is not None:
+        if exact and column.name == "vwap" and shape.average is not None:
             product, volume = shape.average
-            quotient = f"{quoted(product.name)} / nullif({quoted(volume.name)}, 0)"
-            expression = f"round({quotient}, {AVERAGE_SCALE})" if exact else quotient
+            expression = f"round({quoted(product.name)} / nullif({quoted(volume.name)}, 0), {AVERAGE_SCALE})"
         # NUMERIC as it is: the server takes longer to make floats of it than whoever reads
         columns.append(f"{as_read(expression, column.kind, exact=True)} AS {quoted(column.name)}")
     order = ", ".join(map(quoted, ("bucket", *shape.by)))

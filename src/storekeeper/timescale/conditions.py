@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
-from storekeeper.catalog import Range
+from storekeeper.catalog import Range, plain_type
 from storekeeper.clock import as_utc
 from storekeeper.errors import ColumnError, InputError, ValueFitError
 from storekeeper.timescale.quoting import column_type, quoted
@@ -39,6 +40,17 @@ def since(column: str, lower: object | None, upper: object | None, prefix: str) 
     return Condition(" AND ".join(parts) or "true", parameters)
 
 
+def check_range(start: datetime | None, end: datetime | None, *, operation: str, target: str) -> None:
+    """Raises InputError where [start, end) has no moment in it; None leaves an end open."""
+    if start is not None and end is not None and end <= start:
+        raise InputError(
+            f"ends at {end:%Y-%m-%d %H:%M:%S} UTC, before it begins at {start:%Y-%m-%d %H:%M:%S} UTC",
+            operation=operation,
+            target=target,
+            hint="the end is the first moment that is not asked for",
+        )
+
+
 def within_any(column: str, windows: Iterable[Range], prefix: str) -> Condition:
     """Within one of these windows; spelled out, so that the planner leaves out the chunks that no window touches."""
     pieces = [since(column, window.lower, window.upper, f"{prefix}{place}") for place, window in enumerate(windows)]
@@ -62,6 +74,13 @@ def among(table: sa.Table, where: Mapping[str, Sequence[object]], *, operation: 
             hint = f"it has {', '.join(table.columns.keys())}"
             raise ColumnError(f"there is no column {name!r}", operation=operation, target=target, hint=hint)
         column, values = table.columns[name], _listed(values, f"values of {name}", operation=operation, target=target)
+        if isinstance(kind := plain_type(column.type), (sa.ARRAY, sa.JSON)) and not isinstance(kind, JSONB):
+            raise InputError(
+                f"{name} holds lists or documents, which are not compared with values",
+                operation=operation,
+                target=target,
+                hint="read the range, and filter the answer",
+            )
         condition &= Condition(
             f"{quoted(name)} = ANY({_array(table, name, f'among{place}')})",
             {f"among{place}": [_text(one, column, operation, target) for one in values if _possible(one, column)]},

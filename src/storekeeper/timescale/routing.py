@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import BelowWatermarkError, InputError
+from storekeeper.errors import BelowWatermarkError
 from storekeeper.span import Span
 from storekeeper.timescale.calendars import Calendar, fills
 from storekeeper.timescale.chunks import aligned
+from storekeeper.timescale.conditions import check_range
 from storekeeper.timescale.levels import Level, levels
 from storekeeper.timescale.shapes import Shape, shape_of
 
@@ -117,10 +118,11 @@ def level_for(hypertable: Hypertable, every: Span) -> Level:
 @dataclass(frozen=True)
 class Standing:
     """What one snapshot of the store says of a series: by level's name, the time below which it was dropped, and what
-    its chunks cover."""
+    its chunks cover. `archived` is where the archive's rows lie, as far as it has all of that time."""
 
     gone: Mapping[str, datetime | None]
     held: Mapping[str, Sequence[Range]]
+    archived: Range | None = None
 
 
 def routed(
@@ -134,13 +136,13 @@ def routed(
     archived: bool = False,
 ) -> Route | None:
     """The route of bars of the whole buckets that [start, end) touches, without what is stale; None where no level
-    holds anything and an end is open. An open start is that of the first bucket of which nothing was dropped.
+    holds anything and an end is open. An open start is that of the first bucket of which nothing was dropped, or of
+    the first that the archive has whole.
 
     The coarsest level that fits and has not dropped what is asked for; with `archived`, what all have dropped is cold,
     else it raises BelowWatermarkError.
     """
-    if start is not None and end is not None and end <= start:
-        raise _no_range(hypertable, start, end)
+    check_range(start, end, operation="read bars", target=hypertable.name)
     found: list[tuple[datetime, Route]] = []
     for level in fitting(hypertable, calendar, shape):
         window = _window(level, calendar, start, end, standing)
@@ -178,30 +180,26 @@ def with_stale(route: Route, pending: Sequence[Range]) -> Route:
 def _window(
     level: Level, calendar: Calendar, start: datetime | None, end: datetime | None, standing: Standing
 ) -> Range | None:
-    """The whole buckets that are asked for; an end left open is where the chunks end. None: no rows."""
+    """The whole buckets that are asked for; an end left open is where the chunks end, or the archive where it has the
+    last rows. None: no rows."""
     if start is None or end is None:
         names = dict.fromkeys((level.hypertable.name, level.name))
         held = [piece for name in names for piece in standing.held.get(name, ())]
-        if not held:
+        cold = standing.archived
+        if not held and cold is None:
             return None
         if start is None:
-            gone, first = standing.gone.get(level.name), min(piece.lower for piece in held)
-            start = first if gone is None or gone <= calendar.floor(first) else calendar.ceil(gone)
-        end = end or max(max(piece.upper for piece in held), start)
-        if end < start:
-            raise _no_range(level.hypertable, start, end)
+            starts = [calendar.floor(cold.lower)] if cold is not None else []
+            if held:
+                gone, first = standing.gone.get(level.name), min(piece.lower for piece in held)
+                starts.append(first if gone is None or gone <= calendar.floor(first) else calendar.ceil(gone))
+            start = min(starts)
+        ends = [piece.upper for piece in held] + ([cold.upper] if cold is not None else [])
+        end = end or max(*ends, start)
         if end == start:
             return None
+        check_range(start, end, operation="read bars", target=level.hypertable.name)
     return calendar.window(start, end)
-
-
-def _no_range(hypertable: Hypertable, start: datetime, end: datetime) -> InputError:
-    return InputError(
-        f"ends at {end:%Y-%m-%d %H:%M:%S} UTC, before it begins at {start:%Y-%m-%d %H:%M:%S} UTC",
-        operation="read bars",
-        target=hypertable.name,
-        hint="the end is the first moment that is not asked for",
-    )
 
 
 def _too_early(route: Route, gone: datetime) -> BelowWatermarkError:

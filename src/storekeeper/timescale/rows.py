@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -68,17 +69,22 @@ def key_of(hypertable: Hypertable) -> tuple[str, ...]:
     return tuple(name for name in hypertable.natural_key if name != hypertable.time) or hypertable.segment_by
 
 
-def select_latest(hypertable: Hypertable, keys: Sequence[object] | None) -> Statement:
+def select_latest(
+    hypertable: Hypertable, keys: Sequence[object] | None, *, earliest: datetime | None = None
+) -> Statement:
     """The newest row of each key, in order of the keys; NUMERIC as it is.
 
     By index, from the newest chunk backward: of the keys given; else of those that the index holds, each found from the
-    one before it. Without such an index, or where a key may be NULL, by a look at every row.
+    one before it. Without such an index, or where a key may be NULL, by a look at every row. Of keys
+    that are given, no rows before `earliest`: chunks that hold only such are not even planned for.
     """
     level, by = Level(hypertable, 0), key_of(hypertable)
     if not by:
         raise InputError("has neither a natural key nor a segment", operation="read latest", target=hypertable.name)
     selected = _selected(tuple(hypertable.table.columns))
     parent, time = qualified(level.schema, level.table_name), quoted(level.time)
+    lately = since(level.time, earliest, None, "time")
+    order = listed(by, "source.")
     if keys is None and not _indexed(hypertable, by):
         return Statement(
             f"SELECT DISTINCT ON ({listed(by, 'source.')}) {selected}\nFROM {parent} AS source\n"
@@ -98,13 +104,22 @@ def select_latest(hypertable: Hypertable, keys: Sequence[object] | None) -> Stat
     else:
         wanted = listed_keys(hypertable.table, by, keys, operation="read latest", target=hypertable.name)
         before = ""
+        if not any(getattr(hypertable.table.columns[name].type, "collation", None) for name in by):
+            # in order before they are looked up: neighbours in the index follow one another
+            wanted, order = replace(wanted, sql=f"{wanted.sql} ORDER BY {listed(by)}"), listed(by, "wanted.")
     return Statement(
         f"{before}SELECT {selected}\nFROM ({wanted.sql}) AS wanted\n"
         f"CROSS JOIN LATERAL (SELECT * FROM {parent} AS line WHERE "
-        + " AND ".join(f"line.{quoted(name)} = wanted.{quoted(name)}" for name in by)
-        + f" ORDER BY line.{time} DESC LIMIT 1) AS source\nORDER BY {listed(by, 'source.')}",
-        wanted.parameters,
+        + "".join(f"line.{quoted(name)} = wanted.{quoted(name)} AND " for name in by)
+        + f"{lately.sql} ORDER BY line.{time} DESC LIMIT 1) AS source\nORDER BY {order}",
+        {**wanted.parameters, **lately.parameters},
     )
+
+
+def count_of_keys(statement: Statement) -> int:
+    """How many keys a `select_latest` asks for, at most."""
+    arrays = [values for name, values in statement.parameters.items() if isinstance(values, list)]
+    return len(set(zip(*arrays, strict=True)))
 
 
 def _indexed(hypertable: Hypertable, by: Sequence[str]) -> bool:

@@ -137,7 +137,7 @@ class BarColumn:
 
 def bar_columns(hypertable: Hypertable, shape: Shape | None = None) -> tuple[BarColumn, ...]:
     """The columns of bars and their exact types: bucket, keys, measures. The sum of products shows as `vwap`, its
-    quotient by the volume; the average price, rounded to 12 decimals."""
+    quotient by the volume; the average price, rounded to 12 decimals, or as a float the quotient of the two floats."""
     rows, shape = hypertable.table, shape or shape_of(hypertable)
     columns = [BarColumn("bucket", sa.DateTime(timezone=True))]
     columns += [BarColumn(name, rows.columns[name].type) for name in shape.by]
@@ -147,6 +147,16 @@ def bar_columns(hypertable: Hypertable, shape: Shape | None = None) -> tuple[Bar
         else:
             columns.append(BarColumn(measure.name, _exact_type(rows, measure)))
     return tuple(columns)
+
+
+def selected_columns(hypertable: Hypertable, shape: Shape, *, exact: bool) -> tuple[BarColumn, ...]:
+    """What a statement selects for bars: those columns, `vwap` with `exact` only. For floats it is cheaper to divide
+    them than to have the server divide decimals: the sum of products stands in its place, under its own name."""
+    average, columns = shape.average, bar_columns(hypertable, shape)
+    if exact or average is None:
+        return columns
+    product = BarColumn(average[0].name, sa.Numeric())
+    return tuple(product if column.name == "vwap" else column for column in columns)
 
 
 def _exact_type(rows: sa.Table, measure: Measure) -> sa.types.TypeEngine[Any]:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final
 
 from storekeeper.catalog import Range
 from storekeeper.timescale.archived import ColdFile
+from storekeeper.timescale.chunks import Chunk
 
-_TICK = timedelta(microseconds=1)
+TICK = timedelta(microseconds=1)
+#: Chunks of together so many bytes are sorted at once, in some hundredths of a second; compressed ones hold about so
+#: many times their bytes.
+SMALL: Final = 8 << 20
+_PACKED: Final = 10
 #: Open ends.
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -36,7 +43,7 @@ def segments(
     place = {id(file): position for position, file in enumerate(files)}
     clusters: list[tuple[datetime, datetime, list[ColdFile]]] = []
     for file in sorted(files, key=lambda file: (file.earliest, file.latest)):
-        lower, upper = max(file.earliest, wanted.lower), min(file.latest + _TICK, wanted.upper)
+        lower, upper = max(file.earliest, wanted.lower), min(file.latest + TICK, wanted.upper)
         if lower >= upper:
             continue
         if clusters and lower < clusters[-1][1]:
@@ -56,6 +63,24 @@ def segments(
     if at < wanted.upper:
         found += _of_store(Range(at, wanted.upper), stored)
     return tuple(found)
+
+
+def by_chunk(start: datetime | None, end: datetime | None, chunks: Iterable[Chunk]) -> tuple[Range, ...]:
+    """[start, end) cut where chunks begin, in order of time: a chunk a piece, or several small ones. What lies outside
+    of all is in the piece beside it. Empty where no chunk is in it."""
+    wanted = Range(start or FIRST, end or LAST)
+    lowers: list[datetime] = []
+    together = 0
+    for chunk in sorted((one for one in chunks if one.range.overlaps(wanted)), key=lambda one: one.range.lower):
+        size = chunk.bytes * (_PACKED if chunk.compressed else 1)
+        if not lowers or together + size > SMALL:
+            lowers.append(chunk.range.lower)
+            together = 0
+        together += size
+    if not lowers:
+        return ()
+    edges = [wanted.lower, *lowers[1:], wanted.upper]
+    return tuple(Range(lower, upper) for lower, upper in pairwise(edges))
 
 
 def _of_store(piece: Range, stored: Iterable[Range]) -> list[Segment]:

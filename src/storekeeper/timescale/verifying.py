@@ -28,7 +28,9 @@ def verification(level: Level, window: Range, made: Callable[[Level, str], str] 
     `made` is the SELECT that makes a rollup where a condition holds. Each row counts for the one side and against the
     other; what is left was there more often on one of them.
     """
-    fresh = made(level, within(quoted(level.source.time)))
+    # the order of the source's index: rows come in groups, and are not sorted
+    order = ", ".join([*map(quoted, level.buckets.by), "bucket DESC"])
+    fresh = f"{made(level, within(quoted(level.source.time)))}\nORDER BY {order}"
     stored = select_stored(level, within("bucket"))
     columns = listed(level.buckets.columns)
     return Inspection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ def test_what_is_written_is_read_in_order_of_time(place: Place) -> None:
     assert some.num_rows == 6
     assert some.column_names == ["price"]
     tier.verify(file)
+
+
+def test_what_is_no_number_is_kept_too(place: Place) -> None:
+    tier, table = ColdTier(place), rows(4)
+    odd = [math.nan, math.inf, -0.0, None]
+    table = table.set_column(table.column_names.index("share"), "share", pa.array(odd))
+    found = read(tier, written(tier, table)).column("share").to_pylist()
+    assert sorted(map(repr, found)) == sorted(map(repr, odd))
 
 
 def test_a_manifest_is_read_as_it_was_written(place: Place) -> None:
@@ -79,6 +88,30 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_goes(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(ArchiveError, match="nothing was dropped"):
         ColdTier(Directory(tmp_path / "file" / "archive")).check()
+
+
+class Trying(Directory):
+    """A directory of which another process finds whether it can be written, while this one does."""
+
+    def get(self, path: str) -> Any:
+        Directory(Path(self.shown)).check()
+        return super().get(path)
+
+
+def test_two_may_try_a_place_at_once(tmp_path: Path) -> None:
+    Trying(tmp_path / "archive").check()
+    assert list((tmp_path / "archive").iterdir()) == []
+
+
+class Forgetful(Directory):
+    def get(self, path: str) -> Any:
+        return pa.py_buffer(b"\0" * len(bytes(super().get(path))))
+
+
+def test_a_place_that_reads_back_something_else_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="other than was written"):
+        Forgetful(tmp_path).check()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_s3_that_is_not_there_is_told_without_its_key() -> None:

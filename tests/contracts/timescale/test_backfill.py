@@ -14,12 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from series_servers import SeriesServer
-from storekeeper.catalog import Catalog, Domain, Flag, Hypertable
+from storekeeper.catalog import Catalog, Domain, Flag, Hypertable, Range
 from storekeeper.errors import CheckError, DeclarationError, InputError, NaiveTimeError, UnavailableError, UniqueError
 from storekeeper.span import days
 from storekeeper.stores.sql.arrow import Table, pa
+from storekeeper.stores.timescale.chunk_maker import ChunkMaker
 from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
 from timescale_series import script
 from timescale_stores import opened
 
@@ -220,3 +222,11 @@ def test_rows_that_come_piece_by_piece_are_flagged_too(store: Timescale) -> None
     with store.appending("lab.free") as rows:
         done = rows.write([{"time": START, "symbol": "A", "price": 100, "bid": 2, "ask": 1}])
     assert done.flagged == {"bid_over_ask": 1}
+
+
+@pytest.mark.timescale
+def test_a_service_made_no_chunk_that_the_server_makes_for_the_rows(store: Timescale, engine: Engine) -> None:
+    """Whoever takes it for its own writes as the first into it, in the columnstore's order."""
+    maker = ChunkMaker(store.pool, engine, service=True)
+    assert maker.ensure(Level(FREE, 0), [Range(START, START + timedelta(days=1))]) == []
+    assert not store.chunks("lab.free")

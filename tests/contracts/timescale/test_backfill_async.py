@@ -13,12 +13,14 @@ import pytest
 import sqlalchemy as sa
 
 from series_servers import SeriesServer
-from storekeeper.catalog import Catalog, Domain, Flag, Hypertable
+from storekeeper.catalog import Catalog, Domain, Flag, Hypertable, Range
 from storekeeper.errors import CheckError, DeclarationError, InputError, NaiveTimeError, UnavailableError, UniqueError
 from storekeeper.span import days
 from storekeeper.stores.sql.arrow import Table, pa
+from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
 from timescale_series import script
 from timescale_stores_async import opened
 
@@ -219,3 +221,13 @@ async def test_rows_that_come_piece_by_piece_are_flagged_too(store: AsyncTimesca
     async with store.appending("lab.free") as rows:
         done = await rows.write([{"time": START, "symbol": "A", "price": 100, "bid": 2, "ask": 1}])
     assert done.flagged == {"bid_over_ask": 1}
+
+
+@pytest.mark.timescale
+async def test_a_service_made_no_chunk_that_the_server_makes_for_the_rows(
+    store: AsyncTimescale, engine: Engine
+) -> None:
+    """Whoever takes it for its own writes as the first into it, in the columnstore's order."""
+    maker = AsyncChunkMaker(store.pool, engine, service=True)
+    assert await maker.ensure(Level(FREE, 0), [Range(START, START + timedelta(days=1))]) == []
+    assert not await store.chunks("lab.free")

@@ -16,6 +16,7 @@ from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.bars import select_bars
 from storekeeper.timescale.calendars import Calendar
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import Route, level_for
 from storekeeper.timescale.rows import select_latest
 from storekeeper.timescale.shapes import shape_of
@@ -40,8 +41,8 @@ def store(series_url: str, engine: Engine) -> Iterator[Timescale]:
         yield store
 
 
-def plan(store: Timescale, statement: Statement) -> str:
-    with store.pool.begin() as connection:
+def plan(store: Timescale, statement: Statement, **local: str) -> str:
+    with store.pool.begin(local=local) as connection:
         explained = sa.text(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF, SUMMARY OFF) {statement.sql}")
         return "\n".join(connection.execute(explained.bindparams(**statement.parameters)).scalars())
 
@@ -51,6 +52,24 @@ def test_the_newest_row_of_a_key_is_looked_up(store: Timescale) -> None:
     assert "Seq Scan" not in found
     read = [line for line in found.splitlines() if "Index Scan" in line and "never executed" not in line]
     assert len(read) == 1, "the newest chunk has it: no other is opened"
+
+
+def test_older_chunks_are_not_planned_for_where_the_newest_rows_are_recent(store: Timescale) -> None:
+    found = plan(store, select_latest(TICKS, ["S1", "S2"], earliest=START + timedelta(days=4)))
+    chunks = {chunk.name: chunk.range.lower for chunk in store.chunks("lab.ticks")}
+    planned = {chunks[name] for name in re.findall(r" on (?:\w+\.)?(\w+)", found) if name in chunks}
+    assert planned == {START + timedelta(days=4), START + timedelta(days=5)}
+
+
+@pytest.mark.timescale
+def test_rollups_are_verified_without_sorting_rows(store: Timescale, engine: Engine) -> None:
+    """What takes a third of the time otherwise: rows come in groups, by the index. (These few would be sorted.)"""
+    store.refresh("lab.ticks", as_of=START + timedelta(days=30))
+    rollup = Level(TICKS, 1)
+    statement = engine.verify(rollup, Range(START, START + timedelta(days=1))).statement
+    found = plan(store, statement, enable_seqscan="off", enable_bitmapscan="off")
+    assert "Sort" not in found
+    assert "idx_ticks_symbol_time" in found
 
 
 @pytest.mark.partitions

@@ -23,8 +23,11 @@ from storekeeper.errors import (
     UnavailableError,
     ValueFitError,
 )
+from storekeeper.span import hours
+from storekeeper.stores.timescale.answers import keys_told
 from storekeeper.stores.timescale.streaming_async import AsyncBatches
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
+from storekeeper.timescale import tiers
 from storekeeper.timescale.engine import Engine
 from timescale_series import moment
 from timescale_stores_async import opened
@@ -283,3 +286,60 @@ async def test_reads_are_counted_without_their_values(store: AsyncTimescale) -> 
     counted = [one for one in store.pool.statistics().statements if one.statement.startswith("COPY (SELECT")]
     assert [(one.calls, one.rows) for one in counted] == [(2, ROWS // 2)]
     assert "AAPL" not in counted[0].statement
+
+
+async def test_a_range_without_a_moment_is_an_error_of_every_read(store: AsyncTimescale) -> None:
+    for end in (START, START - timedelta(days=1)):
+        asked: dict[str, Any] = {"start": START, "end": end}
+        with pytest.raises(InputError, match="before it begins"):
+            await store.raw("lab.ticks", **asked)
+        with pytest.raises(InputError, match="before it begins"):
+            await store.raw("lab.ticks_5min", **asked)
+        with pytest.raises(InputError, match="before it begins"):
+            store.stream("lab.ticks", **asked)
+        with pytest.raises(InputError, match="before it begins"):
+            await store.bars("lab.ticks", every=hours(1), **asked)
+        with pytest.raises(InputError, match="before it begins"):
+            await store.flagged("lab.ticks", **asked)
+        with pytest.raises(InputError, match="before it begins"):
+            store.stretches("lab.ticks", **asked)
+
+
+async def test_answers_know_what_tells_their_lines_apart(store: AsyncTimescale) -> None:
+    asked = [
+        (await store.bars("lab.ticks", every=hours(1), zone="Asia/Tokyo"), ("symbol",)),
+        (await store.raw("lab.Readings"), ("station", "kind")),
+        (await store.raw("lab.late", columns=["time", "value"]), ("sensor",)),
+        (await store.raw("lab.ticks_5min"), ("symbol",)),
+        (await store.latest("lab.Readings"), ("station", "kind")),
+        (await store.as_of("lab.ticks", "lab.ticks"), ("symbol",)),
+    ]
+    assert [keys_told(table) for table, _ in asked] == [by for _, by in asked]
+
+
+async def test_a_stream_is_read_chunk_by_chunk_in_one_snapshot(
+    store: AsyncTimescale, psql: Psql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server sorts no more than a chunk before the first row."""
+    monkeypatch.setattr(tiers, "SMALL", 0)
+    start = moment("2014-06-01 00:00")
+    rows = [
+        {"time": start + timedelta(hours=7 * step), "symbol": symbol, "price": 1, "volume": step}
+        for step in range(40)
+        for symbol in ("b", "A", "é")
+    ]
+    await store.append("lab.ticks", rows)
+    wanted = await store.raw("lab.ticks", start=start, exact=True)
+    days = [row["time"].date() for row in wanted.to_pylist()]
+    batches = []
+    async with store.stream("lab.ticks", start=start, exact=True) as stream:
+        async for batch in stream:
+            batches.append(batch)
+            psql.execute(
+                "INSERT INTO lab.ticks (time, symbol, price, volume) VALUES ('2014-06-12 08:59Z', %s, 1, 1)",
+                (f"new{len(batches)}",),
+            )
+    assert [batch.num_rows for batch in batches] == [days.count(day) for day in dict.fromkeys(days)]
+    assert pa.Table.from_batches(batches).equals(wanted)
+    some = await taken(store.stream("lab.ticks", start=start, where={"symbol": ["A"]}, end=start + timedelta(days=3)))
+    assert [batch.num_rows for batch in some] == [4, 3, 4]

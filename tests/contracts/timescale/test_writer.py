@@ -10,8 +10,10 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from storekeeper.catalog import Range
 from storekeeper.errors import (
     ColumnError,
+    ConflictError,
     InputError,
     NotMigratedError,
     RefusedRowsError,
@@ -145,6 +147,56 @@ def test_a_column_that_is_left_out_takes_its_default(store: Timescale) -> None:
         readings.add({**row, "at": START, "note": '{"a": 1}'})
         readings.add({**row, "at": START + timedelta(minutes=1)})
     assert [found["note"] for found in (store.raw("lab.Readings")).to_pylist()] == ['{"a": 1}', "{}"]
+
+
+@pytest.mark.partitions
+def test_a_chunk_that_goes_again_and_again_refuses_no_row(
+    store: Timescale, psql: Psql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_vain(*_: object, **__: object) -> list[Range]:
+        return []
+
+    with store.writer("lab.ticks", seconds=60) as ticks:
+        monkeypatch.setattr(store._chunks, "ensure", in_vain)
+        ticks.add(tick(0))
+        with pytest.raises(ConflictError, match="no partition"):
+            ticks.flush()
+        monkeypatch.undo()
+        assert (ticks.flush()).inserted == 1
+
+
+def test_it_takes_rows_within_its_block_alone(store: Timescale, psql: Psql) -> None:
+    ticks = store.writer("lab.ticks", seconds=60)
+    with pytest.raises(InputError, match="closed"):
+        ticks.add(tick(0))
+    assert (ticks.flush()).rows == 0
+    with ticks:
+        ticks.add(tick(1))
+        with pytest.raises(InputError, match="entered before"):
+            ticks.__enter__()
+    with pytest.raises(InputError, match="closed"):
+        ticks.add(tick(2))
+    assert (ticks.flush()).rows == 1
+    ticks.close()
+    with pytest.raises(InputError, match="entered before"):
+        ticks.__enter__()
+    assert len(prices(psql)) == 1
+
+
+def test_rows_that_are_left_and_rows_that_were_refused_are_both_told(store: Timescale, psql: Psql) -> None:
+    def away(_: pa.Table) -> None:
+        psql.execute("ALTER TABLE lab.ticks RENAME TO away")
+        raise LookupError("mine")
+
+    with pytest.raises(UnwrittenRowsError) as caught:
+        with store.writer("lab.ticks", seconds=60, on_conflict="error", on_written=away) as ticks:
+            ticks.add(tick(0, price=-1), tick(1), tick(2), tick(3))  # written in halves
+    assert [row["time"] for row in caught.value.rows] == [START + timedelta(minutes=minute) for minute in (2, 3)]
+    refused = caught.value.__context__
+    assert isinstance(refused, RefusedRowsError)
+    assert [row["price"] for row, _ in refused.refused] == [-1]
+    assert isinstance(refused.__context__, LookupError)
+    assert [note.partition(":")[0] for note in caught.value.__notes__] == ["and", "and"]
 
 
 def test_bounds_that_make_no_sense(store: Timescale) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from storekeeper.analytics.statements import select
 from storekeeper.catalog import Catalog, Range
 from storekeeper.domains import CATALOG
 from storekeeper.errors import ColumnError, DeclarationError, InputError, ValueFitError
-from storekeeper.span import days, minutes, months
+from storekeeper.span import days, hours, minutes, months
 from storekeeper.timescale.calendars import Calendar
 from storekeeper.timescale.levels import levels
 from storekeeper.timescale.routing import Route
@@ -234,3 +235,22 @@ def test_names_of_another_catalogue() -> None:
     with pytest.raises(DeclarationError) as caught:
         find(Catalog(()), "invest.users")
     assert caught.value.hint == "the catalogue has none"
+
+
+def test_hints_are_for_callers_from_python_too() -> None:
+    prices, users = find(CATALOG, "invest.intraday_prices"), find(CATALOG, "invest.users")
+    moment = datetime(2024, 5, 1, tzinfo=UTC)
+    tried: list[tuple[Callable[[], object], str, str]] = [
+        (lambda: Request(prices.name, moment, moment), "start", "--from"),
+        (lambda: Request(prices.name, gaps="last"), "every=hours(1)", "--bars 1h"),
+        (lambda: check(users, Request(users.name, every=hours(1))), "`every`", "--bars"),
+        (lambda: check(users, Request(users.name, keys=("a",))), "`where`", "--where"),
+        (lambda: check(prices, Request(prices.name, every=hours(1), where=[parse("bid=1")])), "`every`", "--bars"),
+        (lambda: find(CATALOG, prices.name, time_column="time"), "time_column", "--time-column"),
+        (lambda: parse("price"), "like level=error", "--where level=error"),
+    ]
+    for call, parameter, option in tried:
+        with pytest.raises((InputError, ColumnError)) as caught:
+            call()
+        assert parameter in caught.value.hint, caught.value
+        assert option in caught.value.hint, caught.value

@@ -18,6 +18,7 @@ from hypothesis import given, strategies as st
 from storekeeper.analytics.rolling import PERIODS_PER_YEAR, Statistic, drawdown, returns, rolling, volatility
 from storekeeper.errors import ColumnError, InputError
 from storekeeper.span import hours, minutes, months
+from storekeeper.stores.timescale.answers import keys_told, with_keys
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 Row = tuple[int, str, float | None]
@@ -29,13 +30,14 @@ tables = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["A", "B"]), val
 
 
 def table(rows: list[Row]) -> pa.Table:
-    return pa.table(
+    found = pa.table(
         {
             "bucket": pa.array([START + timedelta(minutes=minute) for minute, _, _ in rows], pa.timestamp("us", "UTC")),
             "symbol": pa.array([symbol for _, symbol, _ in rows], pa.string()),
             "close": pa.array([close for _, _, close in rows], pa.float64()),
         }
     )
+    return with_keys(found, ["symbol"])
 
 
 def known(value: float | None) -> float | None:
@@ -130,16 +132,35 @@ def test_drawdown(rows: list[Row]) -> None:
 ROWS: list[Row] = [(2, "A", 3.0), (0, "A", 1.0), (1, "B", 8.0), (1, "A", 2.0)]
 
 
+def test_lines_are_told_apart_as_the_series_is_declared() -> None:
+    """By a key that is no text, and not by a text that is no key."""
+    lined = table([(place, "", float(place)) for place in range(4)]).append_column("sensor", pa.array([1, 2, 1, 2]))
+    noted = lined.set_column(1, "note", pa.array(["a", "b", "c", "d"]))
+    wanted = [None, None, 2.0, 4.0]
+    by_sensor = with_keys(noted, ["sensor"])
+    assert rolling(by_sensor, "sum", 2).column("close_sum_2").to_pylist() == wanted
+    again = rolling(returns(by_sensor), "sum", 2)
+    assert keys_told(again) == ("sensor",), "the answer knows it too"
+    assert rolling(with_keys(noted, []), "sum", 2).column("close_sum_2").to_pylist() == [None, 1.0, 3.0, 5.0]
+    for unknown in (noted.replace_schema_metadata(None), by_sensor.to_pandas(), pl.DataFrame(pl.from_arrow(by_sensor))):
+        with pytest.raises(InputError, match="nothing says which columns") as caught:
+            rolling(unknown, "sum", 2)
+        assert "by=['note']" in caught.value.hint
+        assert rolling(unknown, "sum", 2, by=["sensor"]).column("close_sum_2").to_pylist() == wanted
+    with pytest.raises(ColumnError, match="'sensor', which tells its lines apart"):
+        rolling(by_sensor.drop_columns(["sensor"]), "sum", 2)
+
+
 def test_frames_of_all_kinds_and_orders() -> None:
     arrow = table(ROWS)
     wanted = [2.5, None, None, 1.5]
-    for rows in (
-        arrow,
-        arrow.to_pandas(),
-        pl.DataFrame(pl.from_arrow(arrow)),
-        arrow.to_pandas().set_index(["bucket", "symbol"]),
+    for rows, by in (
+        (arrow, None),
+        (arrow.to_pandas(), ["symbol"]),
+        (pl.DataFrame(pl.from_arrow(arrow)), ["symbol"]),
+        (arrow.to_pandas().set_index(["bucket", "symbol"]), None),
     ):
-        found = rolling(rows, "mean", 2)
+        found = rolling(rows, "mean", 2, by=by)
         assert found.column("close_mean_2").to_pylist() == wanted
         assert found.column("close").to_pylist() == [3.0, 1.0, 8.0, 2.0]
     exact = arrow.set_column(2, "close", pa.array([Decimal(3), Decimal(1), Decimal(8), Decimal(2)]))
@@ -149,7 +170,7 @@ def test_frames_of_all_kinds_and_orders() -> None:
     assert again.column_names == ["bucket", "symbol", "close", "close_sum_1"]
     assert rolling(arrow.slice(0, 0), "std", 3).num_rows == 0
     by_categories = arrow.to_pandas().astype({"symbol": "category"})
-    assert rolling(by_categories, "mean", 2).column("close_mean_2").to_pylist() == wanted
+    assert rolling(by_categories, "mean", 2, by=["symbol"]).column("close_mean_2").to_pylist() == wanted
 
 
 def test_names_of_years() -> None:

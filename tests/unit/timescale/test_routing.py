@@ -26,7 +26,8 @@ def route(
 ) -> Route | None:
     calendar = Calendar(every, more.pop("zone", "UTC"))
     held = {"lab.ticks": HELD, "lab.ticks_5min": [Range(START, START + 60 * DAY)]}
-    return routed(TICKS, calendar, shape_of(TICKS), start, end, Standing(gone, more.pop("held", held)), **more)
+    standing = Standing(gone, more.pop("held", held), more.pop("lie", None))
+    return routed(TICKS, calendar, shape_of(TICKS), start, end, standing, **more)
 
 
 def test_a_finer_level_answers_where_the_coarser_one_was_dropped() -> None:
@@ -75,6 +76,25 @@ def test_open_ends_are_those_of_whole_buckets_that_are_held() -> None:
     for end in (START, START - DAY):
         with pytest.raises(InputError, match="before it begins"):
             route(days(1), START, end, {})
+
+
+def test_an_open_start_is_where_the_archive_begins() -> None:
+    gone: dict[str, datetime | None] = {"lab.ticks": GONE, "lab.ticks_5min": GONE}
+    lie = Range(START + timedelta(hours=3, minutes=7), GONE)
+    found = route(minutes(5), None, None, gone, archived=True, lie=lie, held={"lab.ticks": HELD})
+    assert found is not None
+    assert found.window.lower == START + timedelta(hours=3, minutes=5)
+    assert found.cold == (Range(found.window.lower, GONE),)
+    all_cold = route(minutes(1), None, None, gone, archived=True, lie=lie, held={})
+    assert all_cold is not None
+    assert all_cold.window == Range(lie.lower, GONE)
+    half = route(minutes(1), START + DAY, None, gone, archived=True, lie=lie, held={})
+    assert half is not None
+    assert half.window == Range(START + DAY, GONE)
+    # a rollup that was never dropped has it all
+    rolled = route(hours(1), None, None, gone, archived=True, lie=lie, held={"lab.ticks_1h": [Range(START, GONE)]})
+    assert rolled is not None
+    assert (rolled.level.name, rolled.cold) == ("lab.ticks_1h", ())
 
 
 def test_what_is_stale_is_read_from_rows_that_are_left() -> None:

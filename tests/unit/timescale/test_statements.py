@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from storekeeper.errors import ColumnError, InputError
 from storekeeper.ledger.locks import NAMESPACE, lock_key
@@ -100,3 +101,19 @@ def test_conditions_on_keys() -> None:
         keyed(READINGS.table, ("station", "kind"), ["x"], operation="read", target="lab.Readings")
     with pytest.raises(ColumnError):
         among(TICKS.table, {"nonsense": [1]}, operation="read", target="lab.ticks")
+
+
+def test_lists_and_documents_are_not_compared_with_values() -> None:
+    """The server would say that there is no such operator, which is also said of what is not migrated."""
+    table = sa.Table(
+        "lists",
+        sa.MetaData(),
+        sa.Column("tags", sa.ARRAY(sa.Text)),
+        sa.Column("text", sa.JSON),
+        sa.Column("doc", JSONB),
+    )
+    for column in ("tags", "text"):
+        with pytest.raises(InputError, match=f"{column} holds lists or documents") as caught:
+            among(table, {column: ["a"]}, operation="read", target="lab.lists")
+        assert str(caught.value).startswith("read lab.lists: ")
+    assert "jsonb" in among(table, {"doc": ["{}"]}, operation="read", target="lab.lists").sql.lower()

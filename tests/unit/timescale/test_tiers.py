@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 
 from storekeeper.catalog import Range
 from storekeeper.timescale.archived import ColdFile, Content, slices
-from storekeeper.timescale.tiers import segments
+from storekeeper.timescale.chunks import Chunk
+from storekeeper.timescale.tiers import FIRST, LAST, SMALL, by_chunk, segments
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -90,3 +91,31 @@ def test_a_chunk_is_cut_into_windows_that_cover_its_rows(rows: int, first: int, 
 
 def test_a_chunk_without_rows_has_no_files() -> None:
     assert slices(Range(at(0), at(24)), Content(0, "0", None, None)) == ()
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, SMALL // 3, SMALL, SMALL * 2])), max_size=12),
+    start=st.none() | st.integers(-5, 40),
+    length=st.none() | st.integers(1, 60),
+)
+def test_a_range_is_cut_where_chunks_begin_and_small_ones_stay_together(
+    sizes: list[tuple[int, int]], start: int | None, length: int | None
+) -> None:
+    chunks, hour = [], 0
+    for gap, size in sizes:
+        chunks.append(Chunk("lab.ticks", f"c{hour}", Range(at(hour + gap), at(hour + gap + 2)), 0, size))
+        hour += gap + 2
+    lower = None if start is None else at(start)
+    upper = None if length is None else at((start or 0) + length)
+    found = by_chunk(lower, upper, reversed(chunks))
+    asked = Range(lower or FIRST, upper or LAST)
+    held = [chunk for chunk in chunks if chunk.range.overlaps(asked)]
+    assert bool(found) == bool(held)
+    if found:
+        assert (found[0].lower, found[-1].upper) == (asked.lower, asked.upper)
+    assert all(one.upper == other.lower for one, other in itertools.pairwise(found))
+    for piece in found:
+        inside = [chunk for chunk in held if chunk.range.overlaps(piece)]
+        assert len(inside) == 1 or sum(chunk.bytes for chunk in inside) <= SMALL
+    for chunk in held:
+        assert len([piece for piece in found if chunk.range.overlaps(piece)]) == 1, "a chunk is read once"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from storekeeper.errors import DamagedArchiveError
+from storekeeper.errors import ArchiveError, DamagedArchiveError
 from storekeeper.stores.sql.arrow import Array, Table, pa, pc
 
 #: Rows a row group: min and max of each let a reader pass over it; in a sorted file it is of few keys.
@@ -39,19 +39,31 @@ def packed(table: Table, sorted_by: Sequence[str]) -> Any:
 
 
 def unpacked(
-    content: Any, columns: Sequence[str] | None = None, where: Any | None = None, *, target: str = ""
+    content: Any,
+    columns: Sequence[str] | None = None,
+    where: Any | None = None,
+    *,
+    kinds: Mapping[str, Any] | None = None,
+    target: str = "",
 ) -> Table:
     """The rows of a file, in its order, where the pyarrow expression `where` holds; row groups whose statistics rule it
-    out are not read. Raises DamagedArchiveError."""
+    out are not read. `kinds` are the columns as they are declared now, with their Arrow types: those that the file was
+    written without are NULL, those that it has of another type are cast. Raises DamagedArchiveError, ArchiveError."""
     import pyarrow.dataset as ds
     import pyarrow.parquet as pq
 
     dataset: Any = ds
     parquet: Any = pq
+    whole: Table
     wanted = None if columns is None else list(columns)
     try:
+        if kinds is not None and (written := _otherwise(content, kinds)) is not None:
+            whole = parquet.ParquetFile(pa.BufferReader(content)).read(columns=written)
+            whole = _declared(whole, kinds, target)
+            whole = whole if where is None else whole.filter(where)
+            return whole if wanted is None else whole.select(wanted)
         if where is None:  # plainly, which takes half the time of a scan
-            whole: Table = parquet.ParquetFile(pa.BufferReader(content)).read(columns=wanted)
+            whole = parquet.ParquetFile(pa.BufferReader(content)).read(columns=wanted)
             return whole if wanted is None else whole.select(wanted)
         fragment = dataset.ParquetFileFormat().make_fragment(pa.BufferReader(content))
         table: Table = fragment.to_table(columns=wanted, filter=where)
@@ -60,6 +72,35 @@ def unpacked(
             str(error).partition("\n")[0], operation="read archive", target=target, hint="restore it from a copy"
         ) from error
     return table
+
+
+def _otherwise(content: Any, kinds: Mapping[str, Any]) -> list[str] | None:
+    """Which of these columns a file has, where it lacks one or has it of another type; None where it is as declared."""
+    import pyarrow.parquet as pq
+
+    parquet: Any = pq
+    written = {field.name: field.type for field in parquet.read_schema(pa.BufferReader(content))}
+    if all(written.get(name) == kind for name, kind in kinds.items()):
+        return None
+    return [name for name in kinds if name in written]
+
+
+def _declared(table: Table, kinds: Mapping[str, Any], target: str) -> Table:
+    """The columns of a file as they are declared now."""
+    columns = []
+    for name, kind in kinds.items():
+        column = table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(len(table), kind)])
+        try:
+            columns.append(column.cast(kind))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ArchiveError(
+                f"{name} was kept as {column.type}, of which {kind} does not hold all",
+                operation="read archive",
+                target=target,
+                hint="declare the column as wide as it was, or read other columns",
+            ) from error
+    declared: Table = pa.table(columns, names=list(kinds))
+    return declared
 
 
 def by_time(table: Table, time: str) -> Table:

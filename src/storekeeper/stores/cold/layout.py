@@ -41,8 +41,12 @@ def file_name(part: str, number: int) -> str:
     return f"part-{part}-{number:04}.parquet"
 
 
+def manifest_folder(dataset: str) -> str:
+    return f"{ROOT}/_manifests/{dataset_folder(dataset)}"
+
+
 def manifest_path(dataset: str, part: str) -> str:
-    return f"{ROOT}/_manifests/{dataset_folder(dataset)}/{part}.json"
+    return f"{manifest_folder(dataset)}/{part}.json"
 
 
 def day_folders(dataset: str, bounds: Range) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _HINT: Final = "give the place that was archived to, or restore the file from a copy"
 
 
-#: What is written to find whether anything can be.
+#: The head of the names of what is written to find whether anything can be.
 _PROBE: Final = "_probe"
 
 
@@ -108,7 +109,10 @@ class Directory:
             missing.append(folder)
             folder = folder.parent
         for one in reversed(missing):
-            one.mkdir(mode=0o700, exist_ok=True)
+            try:
+                one.mkdir(mode=0o700, exist_ok=True)
+            except FileExistsError as error:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(one)) from error
             _sync(one.parent)
 
 
@@ -223,9 +227,19 @@ def _said(operation: str, target: str) -> Iterator[None]:
 
 
 def _probe(place: Place) -> None:
-    place.remove(_PROBE)  # of a process that was killed here
-    place.put(_PROBE, memoryview(b"storekeeper"))
-    place.remove(_PROBE)
+    name = f"{_PROBE}-{secrets.token_hex(8)}"  # another process may try at the same time
+    content = b"storekeeper"
+    place.put(name, memoryview(content))
+    try:
+        if bytes(place.get(name)) != content:
+            raise ArchiveError(
+                "reads back other than was written",
+                operation="write archive",
+                target=f"{place.shown}/{name}",
+                hint="nothing was dropped",
+            )
+    finally:
+        place.remove(name)
 
 
 def _partial(target: Path) -> Path:

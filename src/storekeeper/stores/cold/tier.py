@@ -4,18 +4,18 @@ thread."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from storekeeper.catalog import Range
 from storekeeper.clock import as_utc
-from storekeeper.errors import DamagedArchiveError, NotVerifiedError
+from storekeeper.errors import ArchiveError, DamagedArchiveError, NotVerifiedError
 from storekeeper.stores.cold.files import by_time, packed, sums_of, unpacked
-from storekeeper.stores.cold.layout import checked, day_folder, day_folders, file_name, manifest_path
+from storekeeper.stores.cold.layout import checked, day_folder, day_folders, file_name, manifest_folder, manifest_path
 from storekeeper.stores.cold.manifest import Manifest, described, manifest_of
 from storekeeper.stores.cold.place import Place
-from storekeeper.stores.sql.arrow import Table, pc
+from storekeeper.stores.sql.arrow import Table, pa, pc
 from storekeeper.timescale.archived import ColdFile
 
 _HINT: Final = "restore it from a copy; docs/cold.md says what else there is to do"
@@ -44,6 +44,17 @@ class ColdTier:
         """Raises ArchiveError where nothing can be written."""
         self._place.check()
 
+    def check_parts(self, dataset: str, parts: Collection[str]) -> None:
+        """Raises ArchiveError where none of these parts of a dataset is: then this is another place than the one that
+        they were written to."""
+        if parts and {f"{part}.json" for part in parts}.isdisjoint(self._place.names(manifest_folder(dataset))):
+            raise ArchiveError(
+                f"nothing is there of what was archived of {dataset}",
+                operation="write archive",
+                target=self.shown,
+                hint="is it mounted, and the place that was archived to? Nothing was dropped",
+            )
+
     def write(
         self,
         dataset: str,
@@ -67,7 +78,7 @@ class ColdTier:
         self._place.put(path, memoryview(content))
         found = self._place.get(path)
         again = unpacked(found, target=path)
-        if hashlib.sha256(memoryview(found)).hexdigest() != written or not again.equals(rows):
+        if hashlib.sha256(memoryview(found)).hexdigest() != written or not _is_same(again, rows):
             raise NotVerifiedError(
                 "what was read again is not what was written",
                 operation="archive",
@@ -134,9 +145,12 @@ class ColdTier:
         columns: Sequence[str],
         within: tuple[datetime | None, datetime | None],
         where: Any | None = None,
+        kinds: Mapping[str, Any] | None = None,
     ) -> Table:
         """The rows of a file, as they were kept, in order of time and, of one time, of the key. Its checksum is
-        verified whenever it is read. Raises DamagedArchiveError."""
+        verified whenever it is read. `kinds` are the columns that are declared now, with their Arrow types: those that
+        the file was written without are NULL. Raises DamagedArchiveError, and ArchiveError where a value does not fit
+        the type that its column has now."""
         content = self._content(file)
         lower, upper = within
         conditions = [where] if where is not None else []
@@ -148,7 +162,7 @@ class ColdTier:
         for one in conditions:
             condition = one if condition is None else condition & one
         wanted = list(dict.fromkeys([*columns, time]))
-        return by_time(unpacked(content, wanted, condition, target=file.path), time).select(list(columns))
+        return by_time(unpacked(content, wanted, condition, kinds=kinds, target=file.path), time).select(list(columns))
 
     def manifest(self, dataset: str, part: str, sha256: str) -> Manifest:
         """Raises DamagedArchiveError where it is missing, or is not what was written."""
@@ -203,3 +217,16 @@ def _damaged(place: str, path: str) -> DamagedArchiveError:
     return DamagedArchiveError(
         "has another checksum than when it was written", operation="read archive", target=f"{place}/{path}", hint=_HINT
     )
+
+
+def _is_same(one: Table, other: Table) -> bool:
+    """Whether two tables are equal bit by bit: of floating point NaN is as NaN, which no comparison of values finds."""
+    return bool(_as_bits(one).equals(_as_bits(other)))
+
+
+def _as_bits(table: Table) -> Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            bits = pa.int64() if field.type.bit_width == 64 else pa.int32()
+            table = table.set_column(place, field.name, table.column(place).combine_chunks().view(bits))
+    return table

@@ -18,12 +18,13 @@ from storekeeper.span import Span
 from storekeeper.stores.sql.arrow import Table, pa, pc
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import inspected
-from storekeeper.stores.timescale.answers import schema_of, table_of
-from storekeeper.stores.timescale.cold import wanted_of
+from storekeeper.stores.timescale.answers import averaged, schema_of, table_of
+from storekeeper.stores.timescale.cold import answered, of_keys, typed_keys, wanted_of
 from storekeeper.stores.timescale.cold_bars import ColdBars
 from storekeeper.stores.timescale.explained import Explained
 from storekeeper.stores.timescale.gaps import Gaps, check_gaps, check_size, filled
 from storekeeper.stores.timescale.joining import joined
+from storekeeper.stores.timescale.newest import Newest, newest_of_both
 from storekeeper.stores.timescale.questions import AsOf, Question
 from storekeeper.stores.timescale.read import Reader
 from storekeeper.stores.timescale.tiers import Tiers
@@ -31,7 +32,7 @@ from storekeeper.timescale.as_of import select_newest_before, select_range
 from storekeeper.timescale.bars import select_bars
 from storekeeper.timescale.conditions import keyed
 from storekeeper.timescale.engine import Engine
-from storekeeper.timescale.known_before import FOUND, carried, select_before, select_keys
+from storekeeper.timescale.known_before import FOUND, archived_before, carried, of_archive, select_before, select_keys
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import qualified
 from storekeeper.timescale.routing import Route, Standing, fitting, routed, with_stale
@@ -58,12 +59,14 @@ class Analysis:
         reader: Reader,
         cold: ColdBars,
         tiers: Tiers,
+        newest: Newest,
         *,
         shown: bool = False,
     ) -> None:
         self._pool = pool
         self._cold = cold
         self._tiers = tiers
+        self._newest = newest
         self._engine = engine
         self._reader = reader
         self._shown = shown
@@ -89,8 +92,10 @@ class Analysis:
         if route.warm.lower < route.warm.upper:
             statement = select_bars(route, question.keys, exact=exact)
             name = question.hypertable.name
-            found.append(self._fetched(connection, statement, question.columns, exact, name, cast=False))
-        return found[0] if len(found) == 1 else pa.concat_tables(found)
+            selected = question.selected(exact=exact)
+            found.append(self._fetched(connection, statement, selected, exact, name, cast=False))
+        bars = found[0] if len(found) == 1 else pa.concat_tables(found)
+        return averaged(bars, question.shape, exact=exact)
 
     def explain(self, question: Question, *, exact: bool = False) -> Explained:
         """What `bars` would read, decided in the same way."""
@@ -120,15 +125,20 @@ class Analysis:
         times = rows.column(question.left.time)
         first, last = pc.min(times).as_py(), pc.max(times).as_py()
         keys = question.keys if question.keys is not None else _keys_of(rows, by)
-        # what was archived has no index to look in: with a tolerance, all of it is read
-        whole = right.hypertable.archive and question.tolerance is not None
-        lower = question.tolerance.before_or_first(first) if whole and question.tolerance is not None else first
-        found = self._rows(connection, right, columns, by, keys, (lower, _after(last)), exact)
-        if whole:
-            return found
-        statement = select_newest_before(right, columns, by, keys, first, question.tolerance, exact=exact)
-        before = self._fetched(connection, statement, _columns(columns), exact, right.name)
-        both: Table = pa.concat_tables([before, found])
+        found = self._rows(connection, right, columns, by, keys, (first, _after(last)), exact)
+        # what breaks ties of time is looked at where both tiers have a row
+        more = [right.table.columns[n] for n in right.natural_key if n not in {c.name for c in columns}]
+        read = [*columns, *(more if right.hypertable.archive else ())]
+        statement = select_newest_before(right, read, by, keys, first, question.tolerance, exact=exact)
+        before = self._fetched(connection, statement, _columns(read), exact, right.name)
+        if right.hypertable.archive:
+            start = question.tolerance.before_or_first(first) if question.tolerance is not None else None
+            names = [column.name for column in read]
+            cold = self._newest.before(connection, right, names, by, keys, start=start, end=first, hot=before)
+            if cold is not None:
+                ties = [name for name in right.natural_key if name != right.time and name not in by]
+                before = newest_of_both(before, answered(cold, before.schema), by, (right.time, *ties))
+        both: Table = pa.concat_tables([before.select(found.column_names), found])
         return both
 
     def _rows(
@@ -159,7 +169,9 @@ class Analysis:
         with closing(reading) as found:
             rows = table_of([batch for batch in found if batch.num_rows], asked.schema)
         # a condition on each column of a key lets more through than one on the key
-        return rows if keys is None or len(by) == 1 else _of_keys(rows, by, keys)
+        if keys is None or len(by) == 1:
+            return rows
+        return of_keys(rows, level.table, by, typed_keys(level.table, by, keys))
 
     def _filled(
         self,
@@ -183,7 +195,9 @@ class Analysis:
         columns = [BarColumn(key, question.hypertable.table.columns[key].type) for key in by]
         name = question.hypertable.name
         if also_before:
-            statement = select_before(route, known, look_back, exact=exact)
+            held = self._held(connection, route, look_back)
+            archived = None if held is None else self._archived(connection, route, known, held)
+            statement = select_before(route, known, look_back, exact=exact, held=held, archived=archived)
             columns = [*columns, *carried(route), FOUND]
             keys = self._fetched(connection, statement, columns, exact, name)
         elif by:
@@ -195,6 +209,21 @@ class Analysis:
             keys = _with_values(keys, bars, by)
         return filled(bars, calendar.instants(window), keys, question.shape, gaps)
 
+    def _held(self, connection: Connection, route: Route, look_back: Span) -> Range | None:
+        """Of the time that is looked back over, what only the archive has."""
+        if not route.rows.hypertable.archive:
+            return None
+        there, complete = self._tiers.complete_from(connection, route.rows)
+        return archived_before(route, look_back, complete) if there else None
+
+    def _archived(
+        self, connection: Connection, route: Route, keys: Sequence[object], held: Range
+    ) -> dict[str, list[object]] | None:
+        """The newest rows of these keys that the archive has within `held`."""
+        names, by = of_archive(route), route.shape.by
+        found = self._newest.before(connection, route.rows, names, by, keys, start=held.lower, end=held.upper)
+        return None if found is None else {name: found.column(name).to_pylist() for name in names}
+
     def _route(self, connection: Connection, question: Question) -> Route | None:
         hypertable, calendar, shape = question.hypertable, question.calendar, question.shape
         marks = {row.dataset: row.dropped_before for row in connection.execute(series.all_watermarks())}
@@ -202,9 +231,9 @@ class Analysis:
         if question.start is None or question.end is None:
             for level in fitting(hypertable, calendar, shape):
                 held[level.name] = [chunk.range for chunk in inspected(connection, self._engine.chunks(level))]
-        archived = self._cold.reaches(connection, question)
+        archived, lie = self._cold.reaches(connection, question)
         route = routed(
-            hypertable, calendar, shape, question.start, question.end, Standing(marks, held), archived=archived
+            hypertable, calendar, shape, question.start, question.end, Standing(marks, held, lie), archived=archived
         )
         if route is None:
             return None
@@ -259,12 +288,6 @@ def _columns(columns: Sequence[sa.Column[object]]) -> list[BarColumn]:
 def _after(moment: datetime) -> datetime | None:
     """The next moment; none after the last that there is."""
     return moment + _MICROSECOND if moment < _LAST else None
-
-
-def _of_keys(rows: Table, by: Sequence[str], keys: Sequence[object]) -> Table:
-    wanted = {tuple(map(str, key)) for key in keys if isinstance(key, tuple)}
-    found = zip(*(rows.column(name).to_pylist() for name in by), strict=True)
-    return rows.filter(pa.array([tuple(map(str, key)) in wanted for key in found], pa.bool_()))
 
 
 def _keys_of(bars: Table, by: Sequence[str]) -> list[tuple[object, ...]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from storekeeper.errors import ValueFitError
-from storekeeper.stores.sql.arrow import Array, DataType, Table, pa
+from storekeeper.stores.sql.arrow import Array, DataType, Table, pa, pc
 from storekeeper.stores.sql.copy_decode import Decoder, Field, Wire
+from storekeeper.timescale.shapes import Shape
 
 #: Of NUMERIC without bound: digits, and how many of them are decimals.
 _WIDEST = (76, 38)
+#: Where a table says by which columns its lines are told apart.
+_BY: Final = b"storekeeper.by"
 
 
 def arrow_type(kind: sa.types.TypeEngine[Any], *, exact: bool, zone: str = "UTC") -> DataType:
@@ -89,6 +93,32 @@ def _wire(kind: sa.types.TypeEngine[Any], *, cast: bool) -> Wire:
             return "date"
         case _:
             return "text"
+
+
+def averaged(table: Table, shape: Shape, *, exact: bool) -> Table:
+    """Bars as they were selected (`selected_columns`) with their average price as the last step; null where no volume
+    was traded."""
+    if exact or shape.average is None:
+        return table
+    product, volume = (measure.name for measure in shape.average)
+    place, traded = table.column_names.index(product), table.column(volume)
+    traded = pc.if_else(pc.equal(traded, 0.0), pa.scalar(None, pa.float64()), traded)
+    shown: Table = table.set_column(place, "vwap", pc.divide(table.column(product), traded))
+    return shown
+
+
+def with_keys(table: Table, by: Sequence[str]) -> Table:
+    """The same table, which says of itself by which columns its lines are told apart: as metadata of its schema, that
+    Parquet files keep, and frames of pandas and Polars do not."""
+    known = table.schema.metadata or {}
+    told: Table = table.replace_schema_metadata({**known, _BY: json.dumps(list(by)).encode()})
+    return told
+
+
+def keys_told(table: Table) -> tuple[str, ...] | None:
+    """What `with_keys` has told of a table; None where nobody has."""
+    told = (table.schema.metadata or {}).get(_BY)
+    return None if told is None else tuple(json.loads(told))
 
 
 def batch_of(rows: Sequence[Sequence[Any]], schema: Any, *, target: str) -> Any:

@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import CheckError, InputError, UniqueError
+from storekeeper.errors import CheckError, ConflictError, InputError, UniqueError
 from storekeeper.ledger import series
 from storekeeper.stores.sql.ahead import Ahead
 from storekeeper.stores.sql.arrow import Table
@@ -58,6 +58,8 @@ _ATTEMPTS: Final = 3
 _MERGED_AT_ONCE: Final = 200_000
 #: From so many rows on they are encoded in a thread, while those before them are on their way.
 _MANY: Final = 50_000
+#: What a server may be set to beyond it would refuse rows that came while this one waited for their lock.
+_ISOLATION: Final = "read committed"
 #: How long one of several transactions waits for a lock.
 _TOGETHER: Final = {"lock_timeout": "10s"}
 
@@ -270,8 +272,15 @@ class Appender:
                 break
             except CheckError as error:
                 self._chunks.forget(level)
-                if not lacks_chunk(error) or attempt == _ATTEMPTS - 1:
+                if not lacks_chunk(error):
                     raise
+                if attempt == _ATTEMPTS - 1:  # nothing is wrong with the rows
+                    raise ConflictError(
+                        error.cause,
+                        operation="append",
+                        target=level.name,
+                        hint="retention takes away the chunk as soon as it is made: try again later",
+                    ) from error
         return replace(written, rounded=given.rounded, flagged=given.flagged), given.table, ranges
 
     def _in_one(
@@ -288,7 +297,7 @@ class Appender:
             appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
             return appending.put(work, {}, straight=straight)
 
-        return self._pool.run(write, timeout=timeout, operation="append", target=hypertable.name)
+        return self._pool.run(write, timeout=timeout, operation="append", target=hypertable.name, isolation=_ISOLATION)
 
     def _at_once(
         self,
@@ -306,7 +315,7 @@ class Appender:
 
         def write(work: Grouped) -> Appended:
             with self._pool.begin(
-                timeout=timeout, operation="append", target=hypertable.name, local=_TOGETHER
+                timeout=timeout, operation="append", target=hypertable.name, isolation=_ISOLATION, local=_TOGETHER
             ) as connection:
                 appending = Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
                 done = appending.put(work, {}, straight=straight)
@@ -338,7 +347,9 @@ class Appender:
         _check_key(hypertable, on_conflict)
         # a chunk that is remembered and gone would fail the transaction; once it has written, none of its chunks goes
         self._chunks.forget(Level(hypertable, 0))
-        with self._pool.begin(timeout=timeout, operation="append", target=hypertable.name) as connection:
+        with self._pool.begin(
+            timeout=timeout, operation="append", target=hypertable.name, isolation=_ISOLATION
+        ) as connection:
             yield Appending(self._pool, self._chunks, connection, hypertable, on_conflict)
 
 

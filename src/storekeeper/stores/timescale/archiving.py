@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from storekeeper.catalog import Range, declaration_digest
 from storekeeper.clock import Clock, SystemClock, as_utc
-from storekeeper.errors import ArchiveError, ConflictError, NotVerifiedError
+from storekeeper.errors import ArchiveError, ConflictError, NotMigratedError, NotVerifiedError
 from storekeeper.ledger import archives
 from storekeeper.ledger.locks import archive_lock
 from storekeeper.stores.sql.arrow import Table, pa
@@ -42,11 +42,13 @@ from storekeeper.timescale.archived import (
     lock_chunk,
     select_content,
     select_kept,
+    select_readers,
     select_unkeepable,
     share_rows,
     slices,
 )
 from storekeeper.timescale.chunks import Chunk
+from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import column_type
 from storekeeper.timescale.statement import Statement
@@ -75,8 +77,11 @@ class _Kept:
 class Archiving:
     """Archives chunks of the rows of hypertables. `cold` None: there is no place for them."""
 
-    def __init__(self, pool: Pool, cold: Cold | None, fetch: Fetch, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, pool: Pool, engine: Engine, cold: Cold | None, fetch: Fetch, *, clock: Clock | None = None
+    ) -> None:
         self._pool = pool
+        self._engine = engine
         self._cold = cold
         self._fetch = fetch
         self._clock = clock or SystemClock()
@@ -89,7 +94,9 @@ class Archiving:
             return
         archived = level.hypertable.archive
         if archived:
-            to_thread(self._needed(level).check)
+            cold = self._needed(level)
+            self._check_place(level, cold)
+            to_thread(cold.check)
         with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
             if archived:
                 if raised is not None and (names := inspected(connection, select_unkeepable(level, raised))):
@@ -115,11 +122,19 @@ class Archiving:
         if not _archives(level):
             return None
         cold = self._needed(level)
-        table = chunk.name if detached else None
         self._clean(level, cold)
+        try:
+            return self._keep(level, chunk, cold, chunk.name if detached else None)
+        except NotMigratedError as error:
+            if detached:  # another run has dropped it
+                raise _busy(level) from error
+            raise
+
+    def _keep(self, level: Level, chunk: Chunk, cold: Cold, table: str | None) -> Archived:
         known = self._known(level, chunk)
         if known is not None and self._unchanged(level, chunk, known, table):
             return Archived(level.name, chunk, known.files, known.rows, known.bytes, cold.shown)
+        self._check_place(level, cold)
         part = f"{self._clock.now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(8)}"
         with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
             connection.execute(
@@ -127,7 +142,7 @@ class Archiving:
             )
         try:
             files, content = self._write(level, chunk, part, known, table, cold)
-        except ArchiveError:
+        except (ArchiveError, ConflictError, NotVerifiedError):
             # a disk that is full has its room back at once; what cannot be removed now is at the next run
             to_thread(_removed, cold, level.name, part, chunk.range)
             raise
@@ -179,8 +194,8 @@ class Archiving:
         content = inspected(connection, select_content(level, chunk.range, table))
         if row is None or (row.rows, row.content) != (content.rows, content.digest):
             return False
-        connection.execute(archives.drop_part(row.id))
-        return True
+        dropped = connection.execute(archives.drop_part(row.id))
+        return bool(dropped.rowcount)
 
     def _write(
         self, level: Level, chunk: Chunk, part: str, known: _Kept | None, table: str | None, cold: Cold
@@ -198,6 +213,7 @@ class Archiving:
             executed(connection, [share_rows(level, table)])
             if not (connection.execute(archive_lock(level.name).at_once())).scalar_one():
                 raise _busy(level)
+            self._check_still(connection, level, chunk, known, table)
             content = inspected(connection, select_content(level, chunk.range, table))
             schema = None
             for group in slices(chunk.range, content):
@@ -228,8 +244,8 @@ class Archiving:
                 files=files,
             )
             manifest = to_thread(seal)
-            if known is not None:
-                connection.execute(archives.replace_part(known.part))
+            if known is not None and not (connection.execute(archives.replace_part(known.part))).rowcount:
+                raise _busy(level)
             done = connection.execute(
                 archives.keep_part(
                     part,
@@ -245,19 +261,40 @@ class Archiving:
                 connection.execute(archives.note_files([_row(file) for file in files]))
         return files, content
 
+    def _check_still(
+        self, connection: Connection, level: Level, chunk: Chunk, known: _Kept | None, table: str | None
+    ) -> None:
+        """Raises ConflictError where another run has taken the chunk further: its rows are elsewhere, and what is to be
+        written would stand for all of them."""
+        found = inspected(connection, (self._engine.leftovers if table else self._engine.chunks)(level))
+        row = (connection.execute(archives.kept_part(level.name, chunk.name))).first()
+        there = any(one.name == chunk.name for one in found)
+        if not there or (row and row.id) != (known and known.part):
+            raise _busy(level)
+
     def _clean(self, level: Level, cold: Cold) -> None:
-        """Takes away files that do not count: of runs that ended early, and of parts that others replaced."""
+        """Takes away files that do not count: of runs that ended early, and of parts that others replaced. Of these a
+        reader may still look for them, who has begun before: then they stay until the next time."""
 
         def attempt() -> None:
-            with self._pool.begin(timeout=None, operation="archive", target=level.name, local=_WAITING) as connection:
+            # after the lock it must see what another process has kept meanwhile
+            with self._pool.begin(
+                isolation="read committed", timeout=None, operation="archive", target=level.name, local=_WAITING
+            ) as connection:
                 connection.execute(archive_lock(level.name).in_transaction())
                 dead = (connection.execute(archives.dead_parts(level.name))).all()
+                if any(row.state == "replaced" for row in dead) and inspected(connection, select_readers(level)):
+                    dead = [row for row in dead if row.state != "replaced"]
                 for row in dead:
                     to_thread(cold.remove, level.name, row.id, Range(as_utc(row.lower), as_utc(row.upper)))
                 if dead:
                     connection.execute(archives.forget_parts([row.id for row in dead]))
 
         patiently(attempt)
+
+    def _check_place(self, level: Level, cold: Cold) -> None:
+        """A place that is not mounted (any more) is an empty directory; what is written there is hidden once it is."""
+        to_thread(cold.check_parts, level.name, [part.id for part in self.parts(level.name)])
 
     def _known(self, level: Level, chunk: Chunk) -> _Kept | None:
         with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storekeeper.catalog import Range, declaration_digest
 from storekeeper.clock import Clock, SystemClock, as_utc
-from storekeeper.errors import ArchiveError, ConflictError, NotVerifiedError
+from storekeeper.errors import ArchiveError, ConflictError, NotMigratedError, NotVerifiedError
 from storekeeper.ledger import archives
 from storekeeper.ledger.locks import archive_lock
 from storekeeper.stores.sql.arrow import Table, pa
@@ -41,11 +41,13 @@ from storekeeper.timescale.archived import (
     lock_chunk,
     select_content,
     select_kept,
+    select_readers,
     select_unkeepable,
     share_rows,
     slices,
 )
 from storekeeper.timescale.chunks import Chunk
+from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import column_type
 from storekeeper.timescale.statement import Statement
@@ -74,8 +76,11 @@ class _Kept:
 class AsyncArchiving:
     """Archives chunks of the rows of hypertables. `cold` None: there is no place for them."""
 
-    def __init__(self, pool: AsyncPool, cold: Cold | None, fetch: Fetch, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, pool: AsyncPool, engine: Engine, cold: Cold | None, fetch: Fetch, *, clock: Clock | None = None
+    ) -> None:
         self._pool = pool
+        self._engine = engine
         self._cold = cold
         self._fetch = fetch
         self._clock = clock or SystemClock()
@@ -88,7 +93,9 @@ class AsyncArchiving:
             return
         archived = level.hypertable.archive
         if archived:
-            await to_thread(self._needed(level).check)
+            cold = self._needed(level)
+            await self._check_place(level, cold)
+            await to_thread(cold.check)
         async with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
             if archived:
                 if raised is not None and (names := await inspected(connection, select_unkeepable(level, raised))):
@@ -114,11 +121,19 @@ class AsyncArchiving:
         if not _archives(level):
             return None
         cold = self._needed(level)
-        table = chunk.name if detached else None
         await self._clean(level, cold)
+        try:
+            return await self._keep(level, chunk, cold, chunk.name if detached else None)
+        except NotMigratedError as error:
+            if detached:  # another run has dropped it
+                raise _busy(level) from error
+            raise
+
+    async def _keep(self, level: Level, chunk: Chunk, cold: Cold, table: str | None) -> Archived:
         known = await self._known(level, chunk)
         if known is not None and await self._unchanged(level, chunk, known, table):
             return Archived(level.name, chunk, known.files, known.rows, known.bytes, cold.shown)
+        await self._check_place(level, cold)
         part = f"{self._clock.now():%Y%m%dT%H%M%S%f}-{secrets.token_hex(8)}"
         async with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
             await connection.execute(
@@ -126,7 +141,7 @@ class AsyncArchiving:
             )
         try:
             files, content = await self._write(level, chunk, part, known, table, cold)
-        except ArchiveError:
+        except (ArchiveError, ConflictError, NotVerifiedError):
             # a disk that is full has its room back at once; what cannot be removed now is at the next run
             await to_thread(_removed, cold, level.name, part, chunk.range)
             raise
@@ -178,8 +193,8 @@ class AsyncArchiving:
         content = await inspected(connection, select_content(level, chunk.range, table))
         if row is None or (row.rows, row.content) != (content.rows, content.digest):
             return False
-        await connection.execute(archives.drop_part(row.id))
-        return True
+        dropped = await connection.execute(archives.drop_part(row.id))
+        return bool(dropped.rowcount)
 
     async def _write(
         self, level: Level, chunk: Chunk, part: str, known: _Kept | None, table: str | None, cold: Cold
@@ -197,6 +212,7 @@ class AsyncArchiving:
             await executed(connection, [share_rows(level, table)])
             if not (await connection.execute(archive_lock(level.name).at_once())).scalar_one():
                 raise _busy(level)
+            await self._check_still(connection, level, chunk, known, table)
             content = await inspected(connection, select_content(level, chunk.range, table))
             schema = None
             for group in slices(chunk.range, content):
@@ -227,8 +243,8 @@ class AsyncArchiving:
                 files=files,
             )
             manifest = await to_thread(seal)
-            if known is not None:
-                await connection.execute(archives.replace_part(known.part))
+            if known is not None and not (await connection.execute(archives.replace_part(known.part))).rowcount:
+                raise _busy(level)
             done = await connection.execute(
                 archives.keep_part(
                     part,
@@ -244,21 +260,40 @@ class AsyncArchiving:
                 await connection.execute(archives.note_files([_row(file) for file in files]))
         return files, content
 
+    async def _check_still(
+        self, connection: AsyncConnection, level: Level, chunk: Chunk, known: _Kept | None, table: str | None
+    ) -> None:
+        """Raises ConflictError where another run has taken the chunk further: its rows are elsewhere, and what is to be
+        written would stand for all of them."""
+        found = await inspected(connection, (self._engine.leftovers if table else self._engine.chunks)(level))
+        row = (await connection.execute(archives.kept_part(level.name, chunk.name))).first()
+        there = any(one.name == chunk.name for one in found)
+        if not there or (row and row.id) != (known and known.part):
+            raise _busy(level)
+
     async def _clean(self, level: Level, cold: Cold) -> None:
-        """Takes away files that do not count: of runs that ended early, and of parts that others replaced."""
+        """Takes away files that do not count: of runs that ended early, and of parts that others replaced. Of these a
+        reader may still look for them, who has begun before: then they stay until the next time."""
 
         async def attempt() -> None:
+            # after the lock it must see what another process has kept meanwhile
             async with self._pool.begin(
-                timeout=None, operation="archive", target=level.name, local=_WAITING
+                isolation="read committed", timeout=None, operation="archive", target=level.name, local=_WAITING
             ) as connection:
                 await connection.execute(archive_lock(level.name).in_transaction())
                 dead = (await connection.execute(archives.dead_parts(level.name))).all()
+                if any(row.state == "replaced" for row in dead) and await inspected(connection, select_readers(level)):
+                    dead = [row for row in dead if row.state != "replaced"]
                 for row in dead:
                     await to_thread(cold.remove, level.name, row.id, Range(as_utc(row.lower), as_utc(row.upper)))
                 if dead:
                     await connection.execute(archives.forget_parts([row.id for row in dead]))
 
         await patiently(attempt)
+
+    async def _check_place(self, level: Level, cold: Cold) -> None:
+        """A place that is not mounted (any more) is an empty directory; what is written there is hidden once it is."""
+        await to_thread(cold.check_parts, level.name, [part.id for part in await self.parts(level.name)])
 
     async def _known(self, level: Level, chunk: Chunk) -> _Kept | None:
         async with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:

@@ -63,9 +63,15 @@ class AsyncBackground:
         self._task = asyncio.create_task(run(), name="storekeeper-writer")
 
     async def join(self) -> None:
-        """Waits until the work has ended."""
-        if self._task is not None:
-            await self._task
+        """Waits until the work has ended, by itself or by who cancelled it."""
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            raise
 
 
 class Background:
@@ -78,5 +84,6 @@ class Background:
         self._thread.start()
 
     def join(self) -> None:
-        """Waits until the work has ended."""
-        self._thread.join()
+        """Waits until the work has ended, where it began."""
+        if self._thread.ident is not None:
+            self._thread.join()

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from storekeeper.catalog import Range
 from storekeeper.catalog.ranges import merged
-from storekeeper.errors import BelowWatermarkError, CheckError, ConflictError, NotMigratedError
+from storekeeper.errors import BelowWatermarkError, CheckError, ConflictError, NotMigratedError, StoreError
 from storekeeper.ledger import archives, series
 from storekeeper.ledger.locks import chunks_lock
+from storekeeper.stores.sql.failures import sqlstate_of
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
@@ -24,6 +25,8 @@ from storekeeper.timescale.levels import Level
 #: Chunks made in one transaction: each takes a handful of locks, and the server's table of locks is finite.
 _AT_ONCE: Final = 32
 _LOCAL: Final = {"lock_timeout": "2s"}
+#: SQLSTATE of a table whose name is taken.
+_IS_THERE: Final = "42P07"
 
 
 class ChunkMaker:
@@ -56,10 +59,19 @@ class ChunkMaker:
             some = wanted[start : start + _AT_ONCE]
 
             def attempt(some: Sequence[Range] = some) -> list[Range]:
-                with self._pool.begin(
-                    timeout=None, operation="make chunks", target=level.name, local=self._local
-                ) as connection:
-                    return self._make(connection, level, some, earliest)
+                try:
+                    with self._pool.begin(
+                        isolation="read committed",
+                        timeout=None,
+                        operation="make chunks",
+                        target=level.name,
+                        local=self._local,
+                    ) as connection:
+                        return self._make(connection, level, some, earliest)
+                except StoreError as error:
+                    if sqlstate_of(error) == _IS_THERE:
+                        raise _being_detached(level, error) from error
+                    raise
 
             made += patiently(attempt)
         return made
@@ -75,8 +87,11 @@ class ChunkMaker:
         needed = uncovered(wanted, there)
         if needed and earliest is not None:
             _check_watermark(connection, level, earliest)
+        made = list(needed)
         if needed and self._service:
-            executed(connection, self._engine.ask_for_chunks(level, needed))
+            asked = self._engine.ask_for_chunks(level, needed)
+            executed(connection, asked)
+            made = made if asked else []  # the server makes them, in its own grid, for whoever comes first
         elif needed:
             for leftover in inspected(connection, self._engine.leftovers(level)):
                 if leftover.range in needed:  # an interrupted retention left a table of this name
@@ -85,7 +100,7 @@ class ChunkMaker:
                     executed(connection, self._engine.drop(level, leftover))
             executed(connection, self._engine.make_chunks(level, needed))
         self._known[level.name] = merged((*there, *needed))
-        return list(needed)
+        return made
 
 
 def lacks_chunk(error: CheckError) -> bool:
@@ -106,6 +121,17 @@ def _check_watermark(connection: Connection, level: Level, earliest: datetime) -
             target=level.name,
             hint="leave older rows out: the rollups hold what was there; history is loaded before the first drop",
         )
+
+
+def _being_detached(level: Level, error: StoreError) -> ConflictError:
+    """A chunk that retention is detaching, or was when it was killed, is listed neither as attached nor as a table of
+    its own."""
+    return ConflictError(
+        error.cause,
+        operation="append",
+        target=level.name,
+        hint="a chunk of that time is on its way out of the table: its rows are taken again once retention has run",
+    )
 
 
 def _being_archived(level: Level, chunk: Chunk) -> ConflictError:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, Protocol
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import numpy as np
 import sqlalchemy as sa
 
-from storekeeper.catalog import Range
+from storekeeper.catalog import Range, plain_type
 from storekeeper.errors import InputError
 from storekeeper.stores.sql.arrow import Array, Table, pa, pc
 from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.timescale.answers import arrow_type, decoder_of
-from storekeeper.timescale.archived import ColdFile, as_text
+from storekeeper.timescale.archived import ColdFile, as_text, kept_columns
 from storekeeper.timescale.conditions import among
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.rows import read_columns
@@ -49,6 +49,8 @@ def wanted_of(
 
 #: Decimals of up to this many digits are exact as float64, and so is a power of ten of up to this exponent.
 _EXACT_DIGITS, _EXACT_SCALE = 15, 22
+#: The default of 28 digits would round.
+_WIDE: Final = Context(prec=200)
 
 
 class Cold(Protocol):
@@ -58,6 +60,8 @@ class Cold(Protocol):
     def shown(self) -> str: ...
 
     def check(self) -> None: ...
+
+    def check_parts(self, dataset: str, parts: Collection[str]) -> None: ...
 
     def write(
         self,
@@ -96,11 +100,17 @@ class Cold(Protocol):
         columns: Sequence[str],
         within: tuple[datetime | None, datetime | None],
         where: Any | None = None,
+        kinds: Mapping[str, Any] | None = None,
     ) -> Table: ...
 
     def remove(self, dataset: str, part: str, bounds: Range) -> int: ...
 
     def verify_part(self, dataset: str, part: str, manifest: str, files: Sequence[ColdFile]) -> None: ...
+
+
+def kinds_of(level: Level) -> Mapping[str, Any]:
+    """The columns as files hold them that are written now, with their Arrow types."""
+    return {column.name: arrow_type(column.type, exact=True) for column in kept_columns(level)}
 
 
 def pushed(table: sa.Table, where: Mapping[str, Sequence[object]]) -> Any | None:
@@ -123,40 +133,118 @@ def pushed(table: sa.Table, where: Mapping[str, Sequence[object]]) -> Any | None
 
 
 def _values(column: sa.Column[Any], values: Sequence[object]) -> Array:
-    kind = arrow_type(column.type, exact=True)
-    found = [value for value in values if value is not None]
+    if as_text(column.type):
+        raise InputError(
+            "a number without declared digits cannot be looked for in the archive",
+            operation="read",
+            target=str(column),
+            hint="read the range, and filter the answer",
+        )
+    if isinstance(plain_type(column.type), sa.JSON):
+        raise InputError(
+            "a document cannot be looked for in the archive: texts are kept of it",
+            operation="read",
+            target=str(column),
+            hint="read the range, and filter the answer",
+        )
+    found = [one for value in values if (one := typed(column, value)) is not None]
+    try:
+        return pa.array(found, type=arrow_type(column.type, exact=True))
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise InputError(f"{error}: no value of {column.name}", operation="read", target=str(column)) from error
+
+
+def typed(column: sa.Column[Any], value: object) -> Any | None:
+    """A value as rows of the archive have it, so that equal ones are equal: "1.50" of a NUMERIC(9, 2) is Decimal 1.50.
+    None for NULL, and for what no row can have. Raises InputError where it is no value of its column."""
+    if value is None:
+        return None
     try:
         match column.type:
-            case sa.Numeric() if as_text(column.type):
-                raise InputError(
-                    "a number without declared digits cannot be looked for in the archive",
-                    operation="read",
-                    target=str(column),
-                    hint="read the range, and filter the answer",
-                )
             case sa.Numeric() if not isinstance(column.type, sa.Float):
-                numbers = [Decimal(str(value)) for value in found]
-                unit = Decimal(1).scaleb(-kind.scale)
-                whole = [number.quantize(unit) for number in numbers if number == number.quantize(unit)]
-                return pa.array([n for n in whole if len(n.as_tuple().digits) <= kind.precision], type=kind)
+                return _fitting(column.type, Decimal(str(value)))
             case sa.Float():
-                return pa.array([float(str(value)) for value in found], type=kind)
+                return float(str(value))
             case sa.Integer():
-                return pa.array([int(str(value)) for value in found], type=kind)
+                number, half = int(str(value)), 1 << (arrow_type(column.type, exact=True).bit_width - 1)
+                return number if -half <= number < half else None
             case sa.Boolean():
-                return pa.array([_truth(value) for value in found], type=kind)
+                return _truth(value)
             case sa.DateTime():
-                return pa.array(
-                    [v if isinstance(v, datetime) else datetime.fromisoformat(str(v)) for v in found], type=kind
-                )
+                moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+                return moment.replace(tzinfo=UTC) if column.type.timezone and moment.tzinfo is None else moment
             case sa.Date():
-                return pa.array([v if isinstance(v, date) else date.fromisoformat(str(v)) for v in found], type=kind)
+                return value if isinstance(value, date) else date.fromisoformat(str(value))
             case sa.Uuid():
-                return pa.array([str(UUID(str(value))) for value in found], type=kind)
+                return str(UUID(str(value)))
             case _:
-                return pa.array([str(value) for value in found], type=kind)
-    except (ValueError, InvalidOperation, pa.ArrowInvalid, OverflowError) as error:
+                return str(value)
+    except (ValueError, InvalidOperation, OverflowError) as error:
         raise InputError(f"{error}: no value of {column.name}", operation="read", target=str(column)) from error
+
+
+def _fitting(kind: sa.Numeric[Any], number: Decimal) -> Decimal | None:
+    """The number with the decimals of its column; None where it has more of them, or too many digits."""
+    if as_text(kind) or not number.is_finite():
+        return number if number.is_finite() else None
+    wanted = arrow_type(kind, exact=True)
+    whole = number.quantize(Decimal(1).scaleb(-wanted.scale), context=_WIDE)
+    return whole if whole == number and len(whole.as_tuple().digits) <= wanted.precision else None
+
+
+def typed_keys(table: sa.Table, by: Sequence[str], keys: Sequence[object]) -> set[tuple[object, ...]]:
+    """Keys with the values of `typed`, each once; without those that no row has."""
+    columns = [table.columns[name] for name in by]
+    rows = (key if isinstance(key, tuple) else (key,) for key in keys)
+    found = {tuple(typed(column, value) for column, value in zip(columns, row, strict=True)) for row in rows}
+    return {key for key in found if None not in key}
+
+
+def of_keys(rows: Table, table: sa.Table, by: Sequence[str], keys: set[tuple[object, ...]]) -> Table:
+    """The rows of these keys, which are as `typed_keys` gives them; values are compared, not their texts."""
+    if not rows.num_rows or not by:
+        return rows
+    codes, known = np.zeros(rows.num_rows, dtype=np.int64), []
+    kinds = [rows.schema.field(name).type for name in by]
+    shown = {tuple(map(_shown, key, kinds)) for key in keys}
+    for name in by:
+        encoded = pa.concat_arrays(rows.column(name).chunks).dictionary_encode()
+        unbound = as_text(table.columns[name].type) and pa.types.is_string(rows.schema.field(name).type)
+        values = [Decimal(one) if unbound else one for one in encoded.dictionary.to_pylist()]
+        known.append([*values, None])
+        places = pc.fill_null(encoded.indices.cast(pa.int64()), len(values)).to_numpy()
+        codes = codes * len(known[-1]) + places
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    wanted = []
+    for code in distinct.tolist():
+        key: list[object] = []
+        for values in reversed(known):
+            code, place = divmod(code, len(values))  # digit by digit
+            key.append(values[place])
+        wanted.append(tuple(reversed(key)) in shown)
+    found: Table = rows.filter(pa.array(np.array(wanted, dtype=bool)[inverse]))
+    return found
+
+
+def _shown(value: object, kind: Any) -> object:
+    """A decimal that is read as a float is compared as one."""
+    return float(value) if isinstance(value, Decimal) and pa.types.is_floating(kind) else value
+
+
+def newest_rows(rows: Table, by: Sequence[str], order: Sequence[str]) -> Table:
+    """Of the rows of each key the last in this order."""
+    return last_of_keys(rows.sort_by([(name, "ascending") for name in order]), by)
+
+
+def last_of_keys(rows: Table, by: Sequence[str]) -> Table:
+    """Of the rows of each key the one that comes last."""
+    if not by:
+        return rows.slice(max(0, rows.num_rows - 1))
+    places = pa.array(np.arange(rows.num_rows))
+    numbered = rows.select(list(by)).append_column("storekeeper_place", places)
+    last = numbered.group_by(list(by)).aggregate([("storekeeper_place", "max")])
+    found: Table = rows.take(last.column("storekeeper_place_max").combine_chunks().sort())
+    return found
 
 
 def _truth(value: object) -> bool:
@@ -217,10 +305,7 @@ def merged_rows(sources: Sequence[Table], time: str, key: Sequence[str]) -> Tabl
         table: Table = rows
         return table
     if key:
-        places = pa.array(np.arange(rows.num_rows))
-        numbered = rows.select(list(key)).append_column("storekeeper_place", places)
-        last = numbered.group_by(list(key)).aggregate([("storekeeper_place", "max")])
-        rows = rows.take(last.column("storekeeper_place_max").combine_chunks().sort())
+        rows = last_of_keys(rows, key)
     order = [time, *(name for name in key if name != time)]
     merged: Table = rows.sort_by([(name, "ascending") for name in order])
     return merged

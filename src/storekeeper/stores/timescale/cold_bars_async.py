@@ -7,22 +7,20 @@ here too. Only the columns that bars are made of go there, a file at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storekeeper.catalog import Hypertable, Range
-from storekeeper.catalog.naming import NAMING_CONVENTION
+from storekeeper.catalog import Range
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.running_async import executed
 from storekeeper.stores.timescale.batches import encoded
 from storekeeper.stores.timescale.cold import answered, wanted_of
+from storekeeper.stores.timescale.lending_async import lent_of
 from storekeeper.stores.timescale.questions import Question
 from storekeeper.stores.timescale.read_async import AsyncReader
 from storekeeper.stores.timescale.tiers_async import AsyncTiers
-from storekeeper.timescale.archived import LENT, copy_lent, lend, lend_rows
+from storekeeper.timescale.archived import copy_lent, lend, lend_rows
 from storekeeper.timescale.bars import select_bars
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import Route
@@ -36,17 +34,28 @@ class AsyncColdBars:
         self._reader = reader
         self._tiers = tiers
 
-    async def reaches(self, connection: AsyncConnection, question: Question) -> bool:
-        """Whether rows from the start of a question on are all there, in one tier or the other."""
-        level = Level(question.hypertable, 0)
-        if not level.hypertable.archive or question.start is None:
-            return False
+    async def reaches(self, connection: AsyncConnection, question: Question) -> tuple[bool, Range | None]:
+        """Whether rows from the start of a question on are all there, in one tier or the other; where an end is left
+        open, also where the archive's rows lie, from the first bucket on that is there as a whole."""
+        level, calendar = Level(question.hypertable, 0), question.calendar
+        if not level.hypertable.archive:
+            return False, None
         archived, complete = await self._tiers.complete_from(connection, level)
-        return archived and (complete is None or complete <= question.calendar.floor(question.start))
+        if not archived:
+            return False, None
+        lie = None
+        if question.start is None or question.end is None:
+            lie = await self._tiers.extent(connection, level)
+            if lie is not None and complete is not None and complete > calendar.floor(lie.lower):
+                lower = calendar.ceil(complete)
+                lie = Range(lower, lie.upper) if lower < lie.upper else None
+        if question.start is None:
+            return lie is not None, lie
+        return complete is None or complete <= calendar.floor(question.start), lie
 
     async def bars(self, connection: AsyncConnection, question: Question, route: Route, *, exact: bool) -> Table:
-        """Bars of the cold windows of a route and of what completes their last bucket. In a transaction that may make a
-        temporary table, in which it holds a snapshot."""
+        """Bars of the cold windows of a route and of what completes their last bucket, as they are selected. In a
+        transaction that may make a temporary table, in which it holds a snapshot."""
         level = Level(question.hypertable, 0)
         pieces = (*route.cold, *route.rest)
         window = Range(pieces[0].lower, pieces[-1].upper)
@@ -69,8 +78,8 @@ class AsyncColdBars:
                 ) as copy:
                     for block in encoded(found, level.table):
                         await copy.write(block)
-        lent = Route(Level(_lent(question.hypertable), 0), route.calendar, route.shape, window)
-        named = [(column.name, column.kind) for column in question.columns]
+        lent = Route(Level(lent_of(question.hypertable), 0), route.calendar, route.shape, window)
+        named = [(column.name, column.kind) for column in question.selected(exact=exact)]
         statement = select_bars(lent, question.keys, exact=exact)
         return await self._reader.fetched(connection, statement, named, exact=exact, target=level.name, cast=False)
 
@@ -80,12 +89,3 @@ def _columns(question: Question) -> Sequence[str]:
     hypertable, shape = question.hypertable, question.shape
     measured = [name for measure in shape.measures for name in measure.columns]
     return list(dict.fromkeys([hypertable.time, *shape.by, *hypertable.natural_key, *measured]))
-
-
-def _lent(hypertable: Hypertable) -> Hypertable:
-    """The declaration with the temporary table in place of its own."""
-    schema, name = LENT
-    table = hypertable.table.to_metadata(
-        sa.MetaData(schema=schema, naming_convention=NAMING_CONVENTION), schema=schema, name=name
-    )
-    return replace(hypertable, table=table)

@@ -151,7 +151,10 @@ def _ranges(
         bounds = [range_of(ORIGIN + int(cell) * width * MICROSECOND, hypertable.chunk) for cell in different]
     except (ValueError, OverflowError) as error:
         raise ValueFitError(
-            "a time so near to the year 1 or 9999 has no chunk", operation="append", column=hypertable.time
+            "a time so near to the year 1 or 9999 has no chunk",
+            operation="append",
+            target=hypertable.name,
+            column=hypertable.time,
         ) from error
     ranges = tuple(sorted(set(bounds)))
     order = {piece: place for place, piece in enumerate(ranges)}

@@ -17,9 +17,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import ConflictError, NotMigratedError, NotVerifiedError
+from storekeeper.errors import ConflictError, NotMigratedError, NotVerifiedError, StoreError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock, series_lock
+from storekeeper.stores.sql.failures import sqlstate_of
 from storekeeper.stores.sql.patience import patiently
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
@@ -27,6 +28,7 @@ from storekeeper.stores.timescale.archiving import Archiving
 from storekeeper.stores.timescale.chunk_maker import ChunkMaker
 from storekeeper.stores.timescale.refreshing import Refresher
 from storekeeper.stores.timescale.values import Archived, Dropped, Refreshed
+from storekeeper.stores.timescale.verifier import Verifier
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level, levels
@@ -40,6 +42,8 @@ _DETACHING: Final = {"lock_timeout": "60s"}
 _DROPPING: Final = {"lock_timeout": "2s"}
 #: How long to wait for writers of a chunk that is to be compressed.
 _COMPRESSING: Final = {"lock_timeout": "10s"}
+#: SQLSTATE where another run detaches a chunk of the same table.
+_IS_PENDING: Final = "55000"
 #: Rounds of refresh and verification while rows that are about to go keep changing.
 _ROUNDS: Final = 5
 
@@ -63,6 +67,7 @@ class Lifecycle:
         # rows are the jobs' own to change; tables are taken away as their owner
         self._as_owner: dict[str, str] = {} if owner is None else {"role": owner}
         self._refresher = Refresher(pool, engine, chunks, self._as_owner)
+        self._verifier = Verifier(pool, engine)
 
     def refresh(self, hypertable: Hypertable, before: datetime) -> list[Refreshed]:
         """Every rollup, the finest first: buckets that changed and ended by `before`."""
@@ -114,9 +119,19 @@ class Lifecycle:
         return Dropped(level.name, (*leftovers, *due), raised, tuple(refreshed), archived=kept)
 
     def _take(self, level: Level, chunk: Chunk, *, detached: bool) -> Archived | None:
-        """Archives a chunk where that is declared, then drops it."""
+        """Archives a chunk where that is declared, then drops it; one that another run has taken further is left."""
+        archived: Archived | None = None
+        again = False
         for _ in range(_ROUNDS):
-            archived = self._archiving.keep(level, chunk, detached=detached)
+            if not self._is_there(level, chunk, detached=detached):
+                return archived
+            try:
+                archived = self._archiving.keep(level, chunk, detached=detached)
+            except NotVerifiedError:
+                if again:
+                    raise
+                again = True  # rows that are compressed meanwhile are nowhere for a snapshot of before
+                continue
             if self._engine.detaches and not detached:
                 self._detach(level, chunk)
                 detached = True
@@ -133,12 +148,18 @@ class Lifecycle:
         """Has every rollup above hold what is about to go, then raises the watermark. Raises NotVerifiedError."""
         refreshed: list[Refreshed] = []
         oldest = due[0].range.lower
+        doubted = False
         for _ in range(_ROUNDS):
             # from the rows on: what is noted of a finer level would hold this one back
             refreshed += self.refresh(level.hypertable, raised)
             different = self._different(level, Range(max(mark, oldest) if mark else oldest, raised))
-            if self._raise(level, raised, different):
-                return refreshed
+            try:
+                if self._raise(level, raised, different):
+                    return refreshed
+            except NotVerifiedError:
+                if doubted:
+                    raise
+                doubted = True  # another run may have refreshed it since it was compared
         raise ConflictError(
             f"rows before {raised:%Y-%m-%d %H:%M:%S} UTC keep changing",
             operation="drop chunks",
@@ -157,10 +178,10 @@ class Lifecycle:
                     for one in (coarser.source, coarser)
                     for chunk in inspected(connection, self._engine.chunks(one))
                 ]
-                window = Range(every.floor(span.lower), span.upper)
-                for piece, may_hold_rows in pieces(window, filled, coarser.source.chunk, every):
-                    if may_hold_rows and (rows := inspected(connection, self._engine.verify(coarser, piece))):
-                        different[coarser.name] = different.get(coarser.name, 0) + rows
+            window = Range(every.floor(span.lower), span.upper)
+            found = pieces(window, filled, coarser.source.chunk, every)
+            if rows := self._verifier.different(coarser, [piece for piece, may_hold_rows in found if may_hold_rows]):
+                different[coarser.name] = rows
         return different
 
     def _raise(self, level: Level, moment: datetime, different: dict[str, int]) -> bool:
@@ -173,8 +194,13 @@ class Lifecycle:
         sources = [one.name for one in raised] + [one.name for one in level.coarser[:-1]]
 
         def attempt() -> bool:
+            # each statement sees what was committed while the one before it waited for its lock
             with self._pool.begin(
-                timeout=None, operation="raise watermark", target=level.name, local=_RAISING
+                isolation="read committed",
+                timeout=None,
+                operation="raise watermark",
+                target=level.name,
+                local=_RAISING,
             ) as connection:
                 for one in raised:
                     connection.execute(series_lock(one.name).in_transaction())
@@ -194,16 +220,35 @@ class Lifecycle:
         with self._reading(level) as connection:
             unfinished = inspected(connection, self._engine.finish_detaching(level))
         if unfinished:
-            with self._pool.autocommit(
-                operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
-            ) as connection:
-                executed(connection, unfinished)
+            try:
+                with self._pool.autocommit(
+                    operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
+                ) as connection:
+                    executed(connection, unfinished)
+            except StoreError:
+                with self._reading(level) as connection:
+                    if inspected(connection, self._engine.finish_detaching(level)):
+                        raise
 
     def _detach(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
         local = {**self._as_owner, **_DETACHING}
-        with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
-            executed(connection, self._engine.detach(level, chunk))
+        try:
+            with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
+                executed(connection, self._engine.detach(level, chunk))
+        except StoreError as error:
+            if self._is_there(level, chunk, detached=False):
+                if sqlstate_of(error) == _IS_PENDING:
+                    raise ConflictError(
+                        error.cause, operation="detach", target=target, hint="the next run finishes that, and goes on"
+                    ) from error
+                raise
+
+    def _is_there(self, level: Level, chunk: Chunk, *, detached: bool) -> bool:
+        """Whether a chunk is still attached, or detached: another run may have taken it further."""
+        with self._reading(level) as connection:
+            found = inspected(connection, (self._engine.leftovers if detached else self._engine.chunks)(level))
+        return any(one.name == chunk.name for one in found)
 
     def _drop(self, level: Level, chunk: Chunk) -> bool:
         """False, and nothing done, where rows came to it that are to be archived first."""
@@ -211,11 +256,13 @@ class Lifecycle:
         local = {**self._as_owner, **(_DETACHING if self._engine.detaches else _DROPPING)}
 
         def attempt() -> bool:
-            with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
-                # a chunk of the same name may have been made for late rows that are kept: that one stays
+            with self._pool.begin(
+                isolation="read committed", timeout=None, operation="drop", target=target, local=local
+            ) as connection:
+                # another run may have dropped it, and one of the same name may be there for late rows: that one stays
                 connection.execute(chunks_lock(level.name).in_transaction())
-                leftovers = inspected(connection, self._engine.leftovers(level))
-                if not self._engine.detaches or any(leftover.name == chunk.name for leftover in leftovers):
+                there = self._engine.leftovers if self._engine.detaches else self._engine.chunks
+                if any(one.name == chunk.name for one in inspected(connection, there(level))):
                     if not self._archiving.release(connection, level, chunk, detached=self._engine.detaches):
                         return False
                     executed(connection, self._engine.drop(level, chunk))
@@ -236,7 +283,7 @@ class Lifecycle:
             act = self._engine.recompress if chunk.compressed else self._engine.compress
             statements = act(level, chunk)
             if not dry_run:
-                self._compress(chunk, statements)
+                self._compress(level, chunk, statements)
         return list(due)
 
     def compress_within(self, hypertable: Hypertable, ranges: Sequence[Range]) -> None:
@@ -247,16 +294,23 @@ class Lifecycle:
             there = inspected(connection, self._engine.chunks(level))
         for chunk in (chunk for chunk in there if any(chunk.range.overlaps(piece) for piece in ranges)):
             act = self._engine.recompress if chunk.compressed else self._engine.compress
-            self._compress(chunk, act(level, chunk))
+            self._compress(level, chunk, act(level, chunk))
 
-    def _compress(self, chunk: Chunk, statements: Sequence[Statement]) -> None:
+    def _compress(self, level: Level, chunk: Chunk, statements: Sequence[Statement]) -> None:
         local = {**self._as_owner, **_COMPRESSING}
 
         def attempt() -> None:
             with self._pool.begin(timeout=None, operation="compress", target=chunk.label, local=local) as connection:
                 executed(connection, statements)
 
-        patiently(attempt)
+        try:
+            patiently(attempt)
+        except StoreError:
+            # another run, or another backfill of this chunk, came first
+            with self._reading(level) as connection:
+                found = inspected(connection, self._engine.chunks(level))
+            if any(one.name == chunk.name and (not one.compressed or one.partial) for one in found):
+                raise
 
     def _reading(self, level: Level) -> AbstractContextManager[Connection]:
         return self._pool.begin(timeout=None, operation="inspect", target=level.name)

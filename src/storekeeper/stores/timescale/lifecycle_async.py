@@ -16,9 +16,10 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storekeeper.catalog import Hypertable, Range
-from storekeeper.errors import ConflictError, NotMigratedError, NotVerifiedError
+from storekeeper.errors import ConflictError, NotMigratedError, NotVerifiedError, StoreError
 from storekeeper.ledger import series
 from storekeeper.ledger.locks import chunks_lock, series_lock
+from storekeeper.stores.sql.failures import sqlstate_of
 from storekeeper.stores.sql.patience_async import patiently
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.running_async import executed, inspected
@@ -26,6 +27,7 @@ from storekeeper.stores.timescale.archiving_async import AsyncArchiving
 from storekeeper.stores.timescale.chunk_maker_async import AsyncChunkMaker
 from storekeeper.stores.timescale.refreshing_async import AsyncRefresher
 from storekeeper.stores.timescale.values import Archived, Dropped, Refreshed
+from storekeeper.stores.timescale.verifier_async import AsyncVerifier
 from storekeeper.timescale.chunks import Chunk, pieces
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level, levels
@@ -39,6 +41,8 @@ _DETACHING: Final = {"lock_timeout": "60s"}
 _DROPPING: Final = {"lock_timeout": "2s"}
 #: How long to wait for writers of a chunk that is to be compressed.
 _COMPRESSING: Final = {"lock_timeout": "10s"}
+#: SQLSTATE where another run detaches a chunk of the same table.
+_IS_PENDING: Final = "55000"
 #: Rounds of refresh and verification while rows that are about to go keep changing.
 _ROUNDS: Final = 5
 
@@ -62,6 +66,7 @@ class AsyncLifecycle:
         # rows are the jobs' own to change; tables are taken away as their owner
         self._as_owner: dict[str, str] = {} if owner is None else {"role": owner}
         self._refresher = AsyncRefresher(pool, engine, chunks, self._as_owner)
+        self._verifier = AsyncVerifier(pool, engine)
 
     async def refresh(self, hypertable: Hypertable, before: datetime) -> list[Refreshed]:
         """Every rollup, the finest first: buckets that changed and ended by `before`."""
@@ -115,9 +120,19 @@ class AsyncLifecycle:
         return Dropped(level.name, (*leftovers, *due), raised, tuple(refreshed), archived=kept)
 
     async def _take(self, level: Level, chunk: Chunk, *, detached: bool) -> Archived | None:
-        """Archives a chunk where that is declared, then drops it."""
+        """Archives a chunk where that is declared, then drops it; one that another run has taken further is left."""
+        archived: Archived | None = None
+        again = False
         for _ in range(_ROUNDS):
-            archived = await self._archiving.keep(level, chunk, detached=detached)
+            if not await self._is_there(level, chunk, detached=detached):
+                return archived
+            try:
+                archived = await self._archiving.keep(level, chunk, detached=detached)
+            except NotVerifiedError:
+                if again:
+                    raise
+                again = True  # rows that are compressed meanwhile are nowhere for a snapshot of before
+                continue
             if self._engine.detaches and not detached:
                 await self._detach(level, chunk)
                 detached = True
@@ -136,12 +151,18 @@ class AsyncLifecycle:
         """Has every rollup above hold what is about to go, then raises the watermark. Raises NotVerifiedError."""
         refreshed: list[Refreshed] = []
         oldest = due[0].range.lower
+        doubted = False
         for _ in range(_ROUNDS):
             # from the rows on: what is noted of a finer level would hold this one back
             refreshed += await self.refresh(level.hypertable, raised)
             different = await self._different(level, Range(max(mark, oldest) if mark else oldest, raised))
-            if await self._raise(level, raised, different):
-                return refreshed
+            try:
+                if await self._raise(level, raised, different):
+                    return refreshed
+            except NotVerifiedError:
+                if doubted:
+                    raise
+                doubted = True  # another run may have refreshed it since it was compared
         raise ConflictError(
             f"rows before {raised:%Y-%m-%d %H:%M:%S} UTC keep changing",
             operation="drop chunks",
@@ -160,10 +181,12 @@ class AsyncLifecycle:
                     for one in (coarser.source, coarser)
                     for chunk in await inspected(connection, self._engine.chunks(one))
                 ]
-                window = Range(every.floor(span.lower), span.upper)
-                for piece, may_hold_rows in pieces(window, filled, coarser.source.chunk, every):
-                    if may_hold_rows and (rows := await inspected(connection, self._engine.verify(coarser, piece))):
-                        different[coarser.name] = different.get(coarser.name, 0) + rows
+            window = Range(every.floor(span.lower), span.upper)
+            found = pieces(window, filled, coarser.source.chunk, every)
+            if rows := await self._verifier.different(
+                coarser, [piece for piece, may_hold_rows in found if may_hold_rows]
+            ):
+                different[coarser.name] = rows
         return different
 
     async def _raise(self, level: Level, moment: datetime, different: dict[str, int]) -> bool:
@@ -176,8 +199,13 @@ class AsyncLifecycle:
         sources = [one.name for one in raised] + [one.name for one in level.coarser[:-1]]
 
         async def attempt() -> bool:
+            # each statement sees what was committed while the one before it waited for its lock
             async with self._pool.begin(
-                timeout=None, operation="raise watermark", target=level.name, local=_RAISING
+                isolation="read committed",
+                timeout=None,
+                operation="raise watermark",
+                target=level.name,
+                local=_RAISING,
             ) as connection:
                 for one in raised:
                     await connection.execute(series_lock(one.name).in_transaction())
@@ -197,16 +225,35 @@ class AsyncLifecycle:
         async with self._reading(level) as connection:
             unfinished = await inspected(connection, self._engine.finish_detaching(level))
         if unfinished:
-            async with self._pool.autocommit(
-                operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
-            ) as connection:
-                await executed(connection, unfinished)
+            try:
+                async with self._pool.autocommit(
+                    operation="finish detaching", target=level.name, local={**self._as_owner, **_DETACHING}
+                ) as connection:
+                    await executed(connection, unfinished)
+            except StoreError:
+                async with self._reading(level) as connection:
+                    if await inspected(connection, self._engine.finish_detaching(level)):
+                        raise
 
     async def _detach(self, level: Level, chunk: Chunk) -> None:
         target = f"{level.schema}.{chunk.name}"
         local = {**self._as_owner, **_DETACHING}
-        async with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
-            await executed(connection, self._engine.detach(level, chunk))
+        try:
+            async with self._pool.autocommit(operation="detach", target=target, local=local) as connection:
+                await executed(connection, self._engine.detach(level, chunk))
+        except StoreError as error:
+            if await self._is_there(level, chunk, detached=False):
+                if sqlstate_of(error) == _IS_PENDING:
+                    raise ConflictError(
+                        error.cause, operation="detach", target=target, hint="the next run finishes that, and goes on"
+                    ) from error
+                raise
+
+    async def _is_there(self, level: Level, chunk: Chunk, *, detached: bool) -> bool:
+        """Whether a chunk is still attached, or detached: another run may have taken it further."""
+        async with self._reading(level) as connection:
+            found = await inspected(connection, (self._engine.leftovers if detached else self._engine.chunks)(level))
+        return any(one.name == chunk.name for one in found)
 
     async def _drop(self, level: Level, chunk: Chunk) -> bool:
         """False, and nothing done, where rows came to it that are to be archived first."""
@@ -214,11 +261,13 @@ class AsyncLifecycle:
         local = {**self._as_owner, **(_DETACHING if self._engine.detaches else _DROPPING)}
 
         async def attempt() -> bool:
-            async with self._pool.begin(timeout=None, operation="drop", target=target, local=local) as connection:
-                # a chunk of the same name may have been made for late rows that are kept: that one stays
+            async with self._pool.begin(
+                isolation="read committed", timeout=None, operation="drop", target=target, local=local
+            ) as connection:
+                # another run may have dropped it, and one of the same name may be there for late rows: that one stays
                 await connection.execute(chunks_lock(level.name).in_transaction())
-                leftovers = await inspected(connection, self._engine.leftovers(level))
-                if not self._engine.detaches or any(leftover.name == chunk.name for leftover in leftovers):
+                there = self._engine.leftovers if self._engine.detaches else self._engine.chunks
+                if any(one.name == chunk.name for one in await inspected(connection, there(level))):
                     if not await self._archiving.release(connection, level, chunk, detached=self._engine.detaches):
                         return False
                     await executed(connection, self._engine.drop(level, chunk))
@@ -239,7 +288,7 @@ class AsyncLifecycle:
             act = self._engine.recompress if chunk.compressed else self._engine.compress
             statements = act(level, chunk)
             if not dry_run:
-                await self._compress(chunk, statements)
+                await self._compress(level, chunk, statements)
         return list(due)
 
     async def compress_within(self, hypertable: Hypertable, ranges: Sequence[Range]) -> None:
@@ -250,9 +299,9 @@ class AsyncLifecycle:
             there = await inspected(connection, self._engine.chunks(level))
         for chunk in (chunk for chunk in there if any(chunk.range.overlaps(piece) for piece in ranges)):
             act = self._engine.recompress if chunk.compressed else self._engine.compress
-            await self._compress(chunk, act(level, chunk))
+            await self._compress(level, chunk, act(level, chunk))
 
-    async def _compress(self, chunk: Chunk, statements: Sequence[Statement]) -> None:
+    async def _compress(self, level: Level, chunk: Chunk, statements: Sequence[Statement]) -> None:
         local = {**self._as_owner, **_COMPRESSING}
 
         async def attempt() -> None:
@@ -261,7 +310,14 @@ class AsyncLifecycle:
             ) as connection:
                 await executed(connection, statements)
 
-        await patiently(attempt)
+        try:
+            await patiently(attempt)
+        except StoreError:
+            # another run, or another backfill of this chunk, came first
+            async with self._reading(level) as connection:
+                found = await inspected(connection, self._engine.chunks(level))
+            if any(one.name == chunk.name and (not one.compressed or one.partial) for one in found):
+                raise
 
     def _reading(self, level: Level) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._pool.begin(timeout=None, operation="inspect", target=level.name)

@@ -15,11 +15,11 @@ from storekeeper.span import Span, checked_span
 from storekeeper.stores.sql.arrow import Table, pa
 from storekeeper.stores.timescale.answers import arrow_type
 from storekeeper.timescale.calendars import Calendar
-from storekeeper.timescale.conditions import keyed
+from storekeeper.timescale.conditions import check_range, keyed
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import fitting
 from storekeeper.timescale.rows import read_columns
-from storekeeper.timescale.shapes import BarColumn, Shape, bar_columns, key_of
+from storekeeper.timescale.shapes import BarColumn, Shape, bar_columns, key_of, selected_columns
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Question:
     @property
     def columns(self) -> tuple[BarColumn, ...]:
         return bar_columns(self.hypertable, self.shape)
+
+    def selected(self, *, exact: bool) -> tuple[BarColumn, ...]:
+        """What statements select for these columns."""
+        return selected_columns(self.hypertable, self.shape, exact=exact)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -62,10 +66,7 @@ class AsOf:
     suffix: str = "_right"
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.end is not None and self.end <= self.start:
-            raise InputError(
-                f"ends at {self.end}, before it begins at {self.start}", operation="as of", target=self.left.name
-            )
+        check_range(self.start, self.end, operation="as of", target=self.left.name)
         for hypertable in (self.left, self.right):
             for name in self.by:
                 if name not in hypertable.table.columns:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,17 +15,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storekeeper.catalog import Hypertable
 from storekeeper.stores.sql.arrow import RecordBatch, Table
+from storekeeper.stores.sql.beside import AsyncBeside
 from storekeeper.stores.sql.copy_blocks import Blocks
 from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.sql.running_async import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.answers import decoder_of, table_of
-from storekeeper.stores.timescale.cold import Wanted
+from storekeeper.stores.timescale.cold import Wanted, wanted_of
+from storekeeper.stores.timescale.lately import Lately
 from storekeeper.stores.timescale.streaming_async import AsyncBatches
+from storekeeper.timescale.archived import share_rows
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.rows import read_columns, select_latest, select_rows
+from storekeeper.timescale.rows import count_of_keys, read_columns, select_latest, select_rows
 from storekeeper.timescale.statement import Statement
+from storekeeper.timescale.tiers import by_chunk
 
 #: Rows of a block: what decoding them touches stays in the processor's cache.
 _BLOCK: Final = 16_384
@@ -37,6 +43,7 @@ class AsyncReader:
         self._pool = pool
         self._engine = engine
         self._shown = shown
+        self._lately = Lately()
 
     async def rows(
         self,
@@ -72,13 +79,66 @@ class AsyncReader:
         zone: str,
         batch_rows: int,
         timeout: float | Default | None,  # the server's, of the transaction
+        at_once: bool,
     ) -> AsyncBatches:
+        """`at_once`: by one statement, which needs no lock on the table; else a chunk at a time."""
+        wanted = wanted_of(level, columns, where, exact=exact, zone=zone)
+        if not at_once:
+            return AsyncBatches(self._streamed(level, wanted, start, end, batch_rows, timeout), wanted.schema)
         level = replace(level, shown=self._shown)
-        chosen = read_columns(level, columns)
-        statement = select_rows(level, chosen, start=start, end=end, where=where, limit=None)
-        decoder = _decoder(chosen, exact, zone, "read", level.name)
+        statement = select_rows(level, wanted.columns, start=start, end=end, where=where, limit=None)
         transaction = self._pool.begin(timeout=timeout, operation="read", target=level.name)
-        return AsyncBatches(self._batches(transaction, statement, decoder, batch_rows), decoder.schema)
+        return AsyncBatches(self._batches(transaction, statement, wanted.decoder, batch_rows), wanted.schema)
+
+    async def _streamed(
+        self,
+        level: Level,
+        wanted: Wanted,
+        start: datetime | None,
+        end: datetime | None,
+        most: int,
+        timeout: float | Default | None,
+    ) -> AsyncGenerator[RecordBatch, None]:
+        """The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away."""
+        async with self._pool.begin(
+            isolation="repeatable read", timeout=timeout, operation="read", target=level.name
+        ) as connection:
+            await executed(connection, [share_rows(level)])
+            async with aclosing(
+                self.reading_by_chunk(connection, level, wanted, start=start, end=end, most=most)
+            ) as found:
+                async for batch in found:
+                    if batch.num_rows:
+                        yield batch
+
+    async def reading_by_chunk(
+        self,
+        connection: AsyncConnection,
+        level: Level,
+        wanted: Wanted,
+        *,
+        start: datetime | None,
+        end: datetime | None,
+        most: int,
+    ) -> AsyncGenerator[RecordBatch, None]:
+        """What `reading` gives, a chunk at a time: the server sorts no more than that before the first row. In a
+        snapshot that this connection holds."""
+        chunks = await inspected(connection, self._engine.chunks(level))
+        for piece in by_chunk(start, end, chunks):
+            reading = self.reading(
+                connection,
+                level,
+                wanted,
+                start=piece.lower,
+                end=piece.upper,
+                limit=None,
+                newest_first=False,
+                most=most,
+            )
+            async with aclosing(reading) as found:
+                async for batch in found:
+                    if batch.num_rows:
+                        yield batch
 
     def reading(
         self,
@@ -105,10 +165,19 @@ class AsyncReader:
         return self._batches(nullcontext(connection), statement, wanted.decoder, most)
 
     async def latest(self, hypertable: Hypertable, keys: Sequence[object] | None, *, exact: bool, zone: str) -> Table:
-        statement = select_latest(hypertable, keys)
+        """One statement. Where all rows that it found the last time are in the newest chunks, those are looked at
+        alone, and the others only if a key is missing: planning for a chunk takes longer than a look at it."""
         decoder = _decoder(tuple(hypertable.table.columns), exact, zone, "read latest", hypertable.name)
+        earliest = self._lately.earliest(hypertable) if keys is not None else None
+        statement = select_latest(hypertable, keys, earliest=earliest)
+        asked = count_of_keys(statement)
         async with self._pool.begin(operation="read latest", target=hypertable.name) as connection:
-            return await self._read(connection, statement, decoder)
+            found = await self._read(connection, statement, decoder)
+            if earliest is not None and found.num_rows < asked:
+                found = await self._read(connection, select_latest(hypertable, keys), decoder)
+        if keys is not None:
+            self._lately.note(hypertable, found, asked)
+        return found
 
     async def fetched(
         self,
@@ -149,8 +218,14 @@ class AsyncReader:
                 connection, copying, query.params, operation=decoder.operation, target=decoder.target
             ) as copy:
                 blocks = Blocks(copy.connection.pgconn)
-                while not blocks.ended:
-                    block = await copy.connection.wait(blocks.next_block(most))
+                async with AsyncBeside[RecordBatch]() as beside:
+                    while not blocks.ended:
+                        block = await copy.connection.wait(blocks.next_block(most))
+                        before = await beside.result() if beside.busy else None
+                        if block.lengths and not blocks.ended:
+                            beside.begin(partial(decoder.decode, block))  # while the server sends the next
+                        if before is not None:
+                            yield before
                     if block.lengths:
                         yield await to_thread(decoder.decode, block)
                 await copy.read()

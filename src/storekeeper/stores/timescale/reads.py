@@ -7,45 +7,43 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from typing import Final
 
-from storekeeper.catalog import Catalog, Hypertable, Measure, Range
-from storekeeper.clock import as_utc
+from storekeeper.catalog import Catalog, Hypertable, Measure
 from storekeeper.span import Span, checked_span, days
 from storekeeper.stores.sql.arrow import Table
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.analysis import Analysis
+from storekeeper.stores.timescale.answers import with_keys
 from storekeeper.stores.timescale.cold import Cold, wanted_of
 from storekeeper.stores.timescale.cold_bars import ColdBars
 from storekeeper.stores.timescale.explained import Explained
 from storekeeper.stores.timescale.flagged import flagged
 from storekeeper.stores.timescale.gaps import Gaps
+from storekeeper.stores.timescale.newest import Newest
 from storekeeper.stores.timescale.questions import AsOf, Question, in_zone
-from storekeeper.stores.timescale.read import Reader
 from storekeeper.stores.timescale.streaming import Batches
-from storekeeper.stores.timescale.tiers import Tiers
+from storekeeper.stores.timescale.two_tiers import TwoTiers, utc
 from storekeeper.timescale.calendars import calendar_of, zone_of
+from storekeeper.timescale.conditions import check_range
 from storekeeper.timescale.engine import Engine
-from storekeeper.timescale.levels import Level, levels
-from storekeeper.timescale.rows import check_count
+from storekeeper.timescale.levels import Level
+from storekeeper.timescale.rows import check_count, key_of
 from storekeeper.timescale.shapes import shape_of
 
 #: How far before a range a value is looked up that is carried into it: over a long weekend.
 LOOK_BACK: Final = days(7)
 
 
-class Reads:
+class Reads(TwoTiers):
     """The questions of AsyncTimescale, which says what they are about."""
 
     def __init__(
         self, pool: Pool, catalog: Catalog, engine: Engine, *, service: bool = False, archive: Cold | None = None
     ) -> None:
-        self.pool = pool
-        self.catalog = catalog
-        self.engine = engine
-        self._reader = Reader(pool, engine, shown=service)
-        self._tiers = Tiers(pool, engine, self._reader, archive)
+        super().__init__(pool, catalog, engine, service=service, archive=archive)
+        self._newest = Newest(pool, self._reader, self._tiers)
         cold_bars = ColdBars(pool, self._reader, self._tiers)
-        self._analysis = Analysis(pool, engine, self._reader, cold_bars, self._tiers, shown=service)
+        self._analysis = Analysis(pool, engine, self._reader, cold_bars, self._tiers, self._newest, shown=service)
 
     def bars(
         self,
@@ -90,7 +88,7 @@ class Reads:
         question = self._question(dataset, keys, every, start, end, zone, origin, measures)
         checked_span(look_back, "look_back", operation="read bars", target=question.hypertable.name)
         bars = self._analysis.bars(question, gaps=gaps, look_back=look_back, exact=exact)
-        return in_zone(bars, question.calendar.zone)
+        return with_keys(in_zone(bars, question.calendar.zone), question.shape.by)
 
     def explain(
         self,
@@ -132,7 +130,8 @@ class Reads:
 
         A row of the right at the very same time counts (not with `strict`); of several at one time it is the one that
         the natural key puts last. None older than `tolerance` counts, one just as old does. Without such a row the
-        right's columns are null. Rows before `start` are looked up, by index; of the archive only within a `tolerance`.
+        right's columns are null. Rows before `start` are looked up, by index; of those that
+        are archived, file by file backward from there.
 
         `by` are the columns that have to be equal, and are in both (the right's key); `keys` are values of them, as
         for `bars`; a key that is null is equal to none. `columns` and `right_columns` choose, all by default; of the
@@ -141,15 +140,15 @@ class Reads:
 
         Raises ColumnError, InputError, NaiveTimeError.
         """
-        return in_zone(
+        joined = in_zone(
             self._analysis.as_of(
                 AsOf(
                     self._hypertable(left),
                     self._hypertable(right),
                     keys,
                     asked_by=by,
-                    start=_utc(start),
-                    end=_utc(end),
+                    start=utc(start),
+                    end=utc(end),
                     tolerance=tolerance,
                     strict=strict,
                     columns=columns,
@@ -160,6 +159,7 @@ class Reads:
             ),
             zone_of(zone),
         )
+        return with_keys(joined, key_of(self._hypertable(left)))
 
     def raw(
         self,
@@ -176,7 +176,8 @@ class Reads:
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
     ) -> Table:
         """Rows of [start, end) as they are, of a hypertable or (by name) of a rollup, in order of time and natural key,
-        or in the opposite order: with a `limit`, the oldest or the newest of them.
+        or in the opposite order: with a `limit`, the oldest or the newest of them. A range that has no moment in it, as
+        one from noon to noon, is an error and not an empty answer, as it is of bars.
 
         `where` names columns and the values that they may have (NULL is none of them). NUMERIC becomes the nearest
         float64, or with `exact` a decimal of the declared digits, at most 76; what is NULL is null in Arrow, and a NaN
@@ -188,23 +189,25 @@ class Reads:
         or an exact number that is NaN, infinite or too long), and
         StatementTimeoutError after `timeout` seconds, the pool's by default.
         """
-        level = self._level(dataset)
+        level, start, end = self._level(dataset), utc(start), utc(end)
+        check_range(start, end, operation="read", target=level.name)
         if limit is not None:
             check_count(limit, "limit", 0, target=level.name)
         if level.hypertable.archive and not level.depth:
-            return self._tiers.rows(
+            rows = self._tiers.rows(
                 level,
                 wanted_of(level, columns, where, exact=exact, zone=zone_of(zone)),
-                start=_utc(start),
-                end=_utc(end),
+                start=start,
+                end=end,
                 limit=limit,
                 newest_first=newest_first,
                 timeout=timeout,
             )
-        return self._reader.rows(
+            return with_keys(rows, key_of(level.hypertable))
+        rows = self._reader.rows(
             level,
-            start=_utc(start),
-            end=_utc(end),
+            start=start,
+            end=end,
             where=where,
             columns=columns,
             limit=limit,
@@ -213,6 +216,7 @@ class Reads:
             zone=zone_of(zone),
             timeout=timeout,
         )
+        return with_keys(rows, level.rollup.by if level.rollup else key_of(level.hypertable))
 
     def stream(
         self,
@@ -230,32 +234,35 @@ class Reads:
         """What `raw` gives, as Arrow record batches that are read while they are taken: `async for batch in
         store.stream(…)`. Few are in memory at once, however many rows there are; all are of one snapshot.
 
-        A batch has `batch_rows` rows, or fewer: the last one, and those of wide rows (8 MB). A connection is held from
-        the first batch to the last. Who may stop earlier says `async with store.stream(…) as batches`, and the
-        connection is back, and clean, at the end of the block. Errors: as `raw`, when a batch is taken; what was asked
-        for wrongly, at once.
+        The server is read a chunk at a time, so that it sorts no more than that before the first batch. A batch has
+        `batch_rows` rows, or fewer: the last one of a chunk, and those of wide rows (8 MB). A connection is held from
+        the first batch to the last, and no chunk is dropped meanwhile. Who may stop earlier says `async with
+        store.stream(…) as batches`, and the connection is back, and clean, at the end of the block. Errors: as `raw`,
+        when a batch is taken; what was asked for wrongly, at once.
         """
-        level = self._level(dataset)
+        level, start, end = self._level(dataset), utc(start), utc(end)
+        check_range(start, end, operation="read", target=level.name)
         check_count(batch_rows, "batch_rows", 1, target=level.name)
         if level.hypertable.archive and not level.depth:
             return self._tiers.stream(
                 level,
                 wanted_of(level, columns, where, exact=exact, zone=zone_of(zone)),
-                start=_utc(start),
-                end=_utc(end),
+                start=start,
+                end=end,
                 batch_rows=batch_rows,
                 timeout=timeout,
             )
         return self._reader.stream(
             level,
-            start=_utc(start),
-            end=_utc(end),
+            start=start,
+            end=end,
             where=where,
             columns=columns,
             exact=exact,
             zone=zone_of(zone),
             batch_rows=batch_rows,
             timeout=timeout,
+            at_once=bool(level.depth) or self._hides(level),
         )
 
     def latest(
@@ -266,15 +273,24 @@ class Reads:
         exact: bool = False,
         zone: str | None = None,
     ) -> Table:
-        """The newest row of each key (of the natural key without the time), in order of the keys; one round trip.
+        """The newest row of each key (of the natural key without the time), in order of the keys.
 
         Looked up by index, from the newest chunk backward; without `keys`, of every key that the index of the natural
-        key holds. A dataset without such an index is read as a whole then. Rows in the archive are not looked at.
-        `exact` and `zone`: as for `raw`.
+        key holds. A dataset without such an index is read as a whole then. `exact` and `zone`: as for `raw`.
+
+        One statement; a second one where a newest row lies in an older chunk than those that were found before. Of a
+        dataset that is archived, one only where each of `keys` has a row in the store that is newer
+        than all that is archived; else the archive answers too, from its newest file backward until every key is
+        found: a key that is nowhere, or no `keys` at all, ask for every file, once in the life of this store.
 
         Raises InputError for keys that are none, and where the rows have no key at all.
         """
-        return self._reader.latest(self._hypertable(dataset), keys, exact=exact, zone=zone_of(zone))
+        hypertable, shown = self._hypertable(dataset), zone_of(zone)
+        if hypertable.archive:
+            rows = in_zone(self._newest.latest(hypertable, keys, exact=exact), shown)
+        else:
+            rows = self._reader.latest(hypertable, keys, exact=exact, zone=shown)
+        return with_keys(rows, key_of(hypertable))
 
     def flagged(
         self,
@@ -289,21 +305,19 @@ class Reads:
         `flags` that names which do (with commas between). All flags, or those of these names.
 
         Rows in the store; what retention has moved to the cold tier is not looked at. Raises DeclarationError for a
-        flag that is not declared.
+        flag that is not declared, InputError for a range that is none.
         """
+        hypertable, start, end = self._hypertable(dataset), utc(start), utc(end)
+        check_range(start, end, operation="read flagged rows", target=hypertable.name)
         return flagged(
             self.pool,
             self._reader,
-            self._hypertable(dataset),
-            start=_utc(start),
-            end=_utc(end),
+            hypertable,
+            start=start,
+            end=end,
             flags=flags,
             exact=exact,
         )
-
-    def archived(self, dataset: Hypertable | str) -> list[Range]:
-        """The times whose rows are read from the cold tier; merged, in order."""
-        return self._tiers.held(Level(self._hypertable(dataset), 0))
 
     def _question(
         self,
@@ -322,22 +336,11 @@ class Reads:
             calendar_of(every, zone, origin, target=hypertable.name),
             shape_of(hypertable, measures),
             keys,
-            _utc(start),
-            _utc(end),
+            utc(start),
+            utc(end),
         )
 
-    def _hypertable(self, dataset: Hypertable | str) -> Hypertable:
-        return dataset if isinstance(dataset, Hypertable) else self.catalog.hypertable(dataset)
-
-    def _level(self, dataset: Hypertable | str) -> Level:
-        if isinstance(dataset, Hypertable):
-            return Level(dataset, 0)
-        for hypertable in self.catalog.hypertables:
-            for level in levels(hypertable):
-                if level.name == dataset:
-                    return level
-        return Level(self.catalog.hypertable(dataset), 0)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else as_utc(moment)
+    def _hides(self, level: Level) -> bool:
+        """Whether a role may see some of its columns alone: such a one may not lock the table."""
+        protections = (one for domain in self.catalog.domains for one in domain.protections)
+        return any(one.name == level.name and one.hidden for one in protections)

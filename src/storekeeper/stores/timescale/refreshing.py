@@ -58,7 +58,9 @@ class Refresher:
         raise AssertionError("a loop that ends by return or raise has ended")
 
     def _within(self, level: Level, window: Range) -> int:
-        with self._pool.begin(timeout=None, operation="refresh", target=level.name, local=_REFRESHING) as connection:
+        with self._pool.begin(
+            isolation="read committed", timeout=None, operation="refresh", target=level.name, local=_REFRESHING
+        ) as connection:
             connection.execute(refresh_lock(level.name).in_transaction())
             # shared with the writers: the source's watermark stands still until this commits
             connection.execute(series_lock(level.source.name).in_transaction(shared=True))

@@ -58,7 +58,7 @@ class AsyncRefresher:
 
     async def _within(self, level: Level, window: Range) -> int:
         async with self._pool.begin(
-            timeout=None, operation="refresh", target=level.name, local=_REFRESHING
+            isolation="read committed", timeout=None, operation="refresh", target=level.name, local=_REFRESHING
         ) as connection:
             await connection.execute(refresh_lock(level.name).in_transaction())
             # shared with the writers: the source's watermark stands still until this commits

@@ -8,11 +8,12 @@ dataset keeps them): those are merged, the newest of one natural key counts.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from operator import call as to_thread
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Connection
@@ -22,22 +23,23 @@ from storekeeper.catalog.ranges import merged
 from storekeeper.clock import as_utc
 from storekeeper.errors import ArchiveError
 from storekeeper.ledger import archives
-from storekeeper.stores.sql.arrow import RecordBatch, Table
+from storekeeper.stores.sql.arrow import RecordBatch, Table, pa
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.answers import table_of
-from storekeeper.stores.timescale.cold import Cold, Wanted, answered, merged_rows, pushed
+from storekeeper.stores.timescale.cold import Cold, Wanted, answered, kinds_of, merged_rows, pushed
 from storekeeper.stores.timescale.read import Reader
 from storekeeper.stores.timescale.streaming import Batches
 from storekeeper.timescale.archived import ColdFile, kept_columns, select_kept, share_rows
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import qualified
-from storekeeper.timescale.tiers import FIRST, LAST, Segment, segments
+from storekeeper.timescale.tiers import FIRST, LAST, TICK, Segment, segments
 
 #: Rows of a batch where the caller does not say.
 _BATCH: Final = 65_536
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Tiers:
@@ -60,7 +62,7 @@ class Tiers:
         newest_first: bool,
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
     ) -> Table:
-        with self._snapshot(level, timeout) as connection:
+        with self.snapshot(level, timeout) as connection:
             reading = self.reading(
                 connection, level, wanted, start=start, end=end, limit=limit, newest_first=newest_first, most=_BATCH
             )
@@ -89,9 +91,17 @@ class Tiers:
         most: int,
         timeout: float | Default | None,
     ) -> Generator[RecordBatch, None]:
-        with self._snapshot(level, timeout) as connection:
+        with self.snapshot(level, timeout) as connection:
             reading = self.reading(
-                connection, level, wanted, start=start, end=end, limit=None, newest_first=False, most=most
+                connection,
+                level,
+                wanted,
+                start=start,
+                end=end,
+                limit=None,
+                newest_first=False,
+                most=most,
+                chunk_by_chunk=True,
             )
             with closing(reading) as found:
                 for batch in found:
@@ -100,7 +110,7 @@ class Tiers:
 
     def held(self, level: Level) -> list[Range]:
         """The times whose rows are read from the cold tier; merged, in order. Chunks that were empty count too."""
-        with self._snapshot(level, DEFAULT) as connection:
+        with self.snapshot(level, DEFAULT) as connection:
             rows = connection.execute(archives.cold_parts(level.name, _table(level)))
             return list(merged(Range(as_utc(row.lower), as_utc(row.upper)) for row in rows))
 
@@ -108,6 +118,11 @@ class Tiers:
         """Whether the dataset was ever archived, and the time from which on both tiers hold all of its rows."""
         row = (connection.execute(archives.archive_of(level.name))).first()
         return row is not None, None if row is None else row.complete_from
+
+    def extent(self, connection: Connection, level: Level) -> Range | None:
+        """From the first row that is read from the cold tier to behind the last; None where there is none."""
+        row = (connection.execute(archives.cold_extent(level.name, _table(level)))).one()
+        return None if row.earliest is None else Range(as_utc(row.earliest), as_utc(row.latest) + TICK)
 
     def reading(
         self,
@@ -120,8 +135,10 @@ class Tiers:
         limit: int | None,
         newest_first: bool,
         most: int,
+        chunk_by_chunk: bool = False,
     ) -> Generator[RecordBatch, None]:
-        """The rows of [start, end) of a snapshot that this connection holds, in order of time and key."""
+        """The rows of [start, end) of a snapshot that this connection holds, in order of time and key; from the oldest
+        on and without a limit also chunk by chunk, so that the first come at once."""
         found = self.segments(connection, level, start, end)
         left = limit
         for segment in reversed(found) if newest_first else found:
@@ -129,9 +146,19 @@ class Tiers:
                 return
             if not segment.files:
                 lower, upper = segment.range.lower, segment.range.upper
-                hot = self._reader.reading(
-                    connection, level, wanted, start=lower, end=upper, limit=left, newest_first=newest_first, most=most
-                )
+                if chunk_by_chunk:
+                    hot = self._reader.reading_by_chunk(connection, level, wanted, start=lower, end=upper, most=most)
+                else:
+                    hot = self._reader.reading(
+                        connection,
+                        level,
+                        wanted,
+                        start=lower,
+                        end=upper,
+                        limit=left,
+                        newest_first=newest_first,
+                        most=most,
+                    )
                 with closing(hot) as batches:
                     for batch in batches:
                         left = None if left is None else left - batch.num_rows
@@ -139,7 +166,7 @@ class Tiers:
                 continue
             rows = self.segment(connection, level, wanted, segment)
             if newest_first:
-                rows = rows.take(list(range(rows.num_rows - 1, -1, -1)))
+                rows = rows.take(pa.array(range(rows.num_rows - 1, -1, -1), pa.int64()))
             if left is not None:
                 rows = rows.slice(0, left)
                 left -= rows.num_rows
@@ -151,7 +178,7 @@ class Tiers:
     ) -> tuple[Segment, ...]:
         """The stretches of [start, end) that may hold rows, in the snapshot of this connection; one of the store alone
         where no file has any."""
-        files = self._files(connection, level, start, end)
+        files = self.files(connection, level, start, end)
         if not files:
             return (Segment(Range(start or FIRST, end or LAST), hot=True),)
         chunks = [chunk.range for chunk in inspected(connection, self._engine.chunks(level))]
@@ -159,12 +186,13 @@ class Tiers:
 
     def segment(self, connection: Connection, level: Level, wanted: Wanted, segment: Segment) -> Table:
         """The rows of one stretch of time of which files hold some, with the types that they are kept in."""
-        cold = self._needed(level)
+        cold = self.place(level)
         bounds = segment.range.lower, segment.range.upper
+        reading = partial(cold.read, time=level.time, within=bounds, kinds=kinds_of(level))
         names = [column.name for column in wanted.columns]
         if len(segment.files) == 1 and not segment.hot:
             condition = pushed(level.table, wanted.where)
-            read = partial(cold.read, time=level.time, columns=names, within=bounds, where=condition)
+            read = partial(reading, columns=names, where=condition)
             return to_thread(read, segment.files[0])
         # A condition on the key holds for all rows of one key or for none; others are asked of the newest row alone.
         key = level.natural_key
@@ -172,7 +200,7 @@ class Tiers:
         late = {name: values for name, values in wanted.where.items() if name not in early}
         needed = list(dict.fromkeys([*names, level.time, *key, *late]))
         condition = pushed(level.table, early)
-        read = partial(cold.read, time=level.time, columns=needed, within=bounds, where=condition)
+        read = partial(reading, columns=needed, where=condition)
         sources = [to_thread(read, file) for file in segment.files]
         if segment.hot:
             kept = [(column.name, column.type) for column in kept_columns(level)]
@@ -184,12 +212,14 @@ class Tiers:
         condition = pushed(level.table, late)
         return (rows if condition is None else rows.filter(condition)).select(names)
 
-    def _files(
+    def files(
         self, connection: Connection, level: Level, start: datetime | None, end: datetime | None
     ) -> list[ColdFile]:
+        """The files that hold rows of [start, end), the oldest part first. Raises ArchiveError where there are some,
+        and this process knows no place of them."""
         rows = (connection.execute(archives.cold_files(level.name, _table(level), start, end))).all()
         if rows and self._cold is None:
-            self._needed(level)
+            self.place(level)
         return [
             ColdFile(
                 row.path,
@@ -205,15 +235,18 @@ class Tiers:
         ]
 
     @contextmanager
-    def _snapshot(self, level: Level, timeout: float | Default | None) -> Iterator[Connection]:
+    def snapshot(
+        self, level: Level, timeout: float | Default | None, *, local: Mapping[str, str] = _NOTHING
+    ) -> Iterator[Connection]:
         """The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away."""
         with self._pool.begin(
-            isolation="repeatable read", timeout=timeout, operation="read", target=level.name
+            isolation="repeatable read", timeout=timeout, operation="read", target=level.name, local=local
         ) as connection:
             executed(connection, [share_rows(level)])
             yield connection
 
-    def _needed(self, level: Level) -> Cold:
+    def place(self, level: Level) -> Cold:
+        """Raises ArchiveError where this process knows none."""
         if self._cold is None:
             raise ArchiveError(
                 "a part of its rows is in the archive, and this process knows no place of it",

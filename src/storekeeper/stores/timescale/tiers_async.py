@@ -8,10 +8,11 @@ dataset keeps them): those are merged, the newest of one natural key counts.
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,22 +22,23 @@ from storekeeper.catalog.ranges import merged
 from storekeeper.clock import as_utc
 from storekeeper.errors import ArchiveError
 from storekeeper.ledger import archives
-from storekeeper.stores.sql.arrow import RecordBatch, Table
+from storekeeper.stores.sql.arrow import RecordBatch, Table, pa
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.running_async import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.answers import table_of
-from storekeeper.stores.timescale.cold import Cold, Wanted, answered, merged_rows, pushed
+from storekeeper.stores.timescale.cold import Cold, Wanted, answered, kinds_of, merged_rows, pushed
 from storekeeper.stores.timescale.read_async import AsyncReader
 from storekeeper.stores.timescale.streaming_async import AsyncBatches
 from storekeeper.timescale.archived import ColdFile, kept_columns, select_kept, share_rows
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import qualified
-from storekeeper.timescale.tiers import FIRST, LAST, Segment, segments
+from storekeeper.timescale.tiers import FIRST, LAST, TICK, Segment, segments
 
 #: Rows of a batch where the caller does not say.
 _BATCH: Final = 65_536
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class AsyncTiers:
@@ -59,7 +61,7 @@ class AsyncTiers:
         newest_first: bool,
         timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
     ) -> Table:
-        async with self._snapshot(level, timeout) as connection:
+        async with self.snapshot(level, timeout) as connection:
             reading = self.reading(
                 connection, level, wanted, start=start, end=end, limit=limit, newest_first=newest_first, most=_BATCH
             )
@@ -88,9 +90,17 @@ class AsyncTiers:
         most: int,
         timeout: float | Default | None,
     ) -> AsyncGenerator[RecordBatch, None]:
-        async with self._snapshot(level, timeout) as connection:
+        async with self.snapshot(level, timeout) as connection:
             reading = self.reading(
-                connection, level, wanted, start=start, end=end, limit=None, newest_first=False, most=most
+                connection,
+                level,
+                wanted,
+                start=start,
+                end=end,
+                limit=None,
+                newest_first=False,
+                most=most,
+                chunk_by_chunk=True,
             )
             async with aclosing(reading) as found:
                 async for batch in found:
@@ -99,7 +109,7 @@ class AsyncTiers:
 
     async def held(self, level: Level) -> list[Range]:
         """The times whose rows are read from the cold tier; merged, in order. Chunks that were empty count too."""
-        async with self._snapshot(level, DEFAULT) as connection:
+        async with self.snapshot(level, DEFAULT) as connection:
             rows = await connection.execute(archives.cold_parts(level.name, _table(level)))
             return list(merged(Range(as_utc(row.lower), as_utc(row.upper)) for row in rows))
 
@@ -107,6 +117,11 @@ class AsyncTiers:
         """Whether the dataset was ever archived, and the time from which on both tiers hold all of its rows."""
         row = (await connection.execute(archives.archive_of(level.name))).first()
         return row is not None, None if row is None else row.complete_from
+
+    async def extent(self, connection: AsyncConnection, level: Level) -> Range | None:
+        """From the first row that is read from the cold tier to behind the last; None where there is none."""
+        row = (await connection.execute(archives.cold_extent(level.name, _table(level)))).one()
+        return None if row.earliest is None else Range(as_utc(row.earliest), as_utc(row.latest) + TICK)
 
     async def reading(
         self,
@@ -119,8 +134,10 @@ class AsyncTiers:
         limit: int | None,
         newest_first: bool,
         most: int,
+        chunk_by_chunk: bool = False,
     ) -> AsyncGenerator[RecordBatch, None]:
-        """The rows of [start, end) of a snapshot that this connection holds, in order of time and key."""
+        """The rows of [start, end) of a snapshot that this connection holds, in order of time and key; from the oldest
+        on and without a limit also chunk by chunk, so that the first come at once."""
         found = await self.segments(connection, level, start, end)
         left = limit
         for segment in reversed(found) if newest_first else found:
@@ -128,9 +145,19 @@ class AsyncTiers:
                 return
             if not segment.files:
                 lower, upper = segment.range.lower, segment.range.upper
-                hot = self._reader.reading(
-                    connection, level, wanted, start=lower, end=upper, limit=left, newest_first=newest_first, most=most
-                )
+                if chunk_by_chunk:
+                    hot = self._reader.reading_by_chunk(connection, level, wanted, start=lower, end=upper, most=most)
+                else:
+                    hot = self._reader.reading(
+                        connection,
+                        level,
+                        wanted,
+                        start=lower,
+                        end=upper,
+                        limit=left,
+                        newest_first=newest_first,
+                        most=most,
+                    )
                 async with aclosing(hot) as batches:
                     async for batch in batches:
                         left = None if left is None else left - batch.num_rows
@@ -138,7 +165,7 @@ class AsyncTiers:
                 continue
             rows = await self.segment(connection, level, wanted, segment)
             if newest_first:
-                rows = rows.take(list(range(rows.num_rows - 1, -1, -1)))
+                rows = rows.take(pa.array(range(rows.num_rows - 1, -1, -1), pa.int64()))
             if left is not None:
                 rows = rows.slice(0, left)
                 left -= rows.num_rows
@@ -150,7 +177,7 @@ class AsyncTiers:
     ) -> tuple[Segment, ...]:
         """The stretches of [start, end) that may hold rows, in the snapshot of this connection; one of the store alone
         where no file has any."""
-        files = await self._files(connection, level, start, end)
+        files = await self.files(connection, level, start, end)
         if not files:
             return (Segment(Range(start or FIRST, end or LAST), hot=True),)
         chunks = [chunk.range for chunk in await inspected(connection, self._engine.chunks(level))]
@@ -158,12 +185,13 @@ class AsyncTiers:
 
     async def segment(self, connection: AsyncConnection, level: Level, wanted: Wanted, segment: Segment) -> Table:
         """The rows of one stretch of time of which files hold some, with the types that they are kept in."""
-        cold = self._needed(level)
+        cold = self.place(level)
         bounds = segment.range.lower, segment.range.upper
+        reading = partial(cold.read, time=level.time, within=bounds, kinds=kinds_of(level))
         names = [column.name for column in wanted.columns]
         if len(segment.files) == 1 and not segment.hot:
             condition = pushed(level.table, wanted.where)
-            read = partial(cold.read, time=level.time, columns=names, within=bounds, where=condition)
+            read = partial(reading, columns=names, where=condition)
             return await to_thread(read, segment.files[0])
         # A condition on the key holds for all rows of one key or for none; others are asked of the newest row alone.
         key = level.natural_key
@@ -171,7 +199,7 @@ class AsyncTiers:
         late = {name: values for name, values in wanted.where.items() if name not in early}
         needed = list(dict.fromkeys([*names, level.time, *key, *late]))
         condition = pushed(level.table, early)
-        read = partial(cold.read, time=level.time, columns=needed, within=bounds, where=condition)
+        read = partial(reading, columns=needed, where=condition)
         sources = [await to_thread(read, file) for file in segment.files]
         if segment.hot:
             kept = [(column.name, column.type) for column in kept_columns(level)]
@@ -183,12 +211,14 @@ class AsyncTiers:
         condition = pushed(level.table, late)
         return (rows if condition is None else rows.filter(condition)).select(names)
 
-    async def _files(
+    async def files(
         self, connection: AsyncConnection, level: Level, start: datetime | None, end: datetime | None
     ) -> list[ColdFile]:
+        """The files that hold rows of [start, end), the oldest part first. Raises ArchiveError where there are some,
+        and this process knows no place of them."""
         rows = (await connection.execute(archives.cold_files(level.name, _table(level), start, end))).all()
         if rows and self._cold is None:
-            self._needed(level)
+            self.place(level)
         return [
             ColdFile(
                 row.path,
@@ -204,15 +234,18 @@ class AsyncTiers:
         ]
 
     @asynccontextmanager
-    async def _snapshot(self, level: Level, timeout: float | Default | None) -> AsyncIterator[AsyncConnection]:
+    async def snapshot(
+        self, level: Level, timeout: float | Default | None, *, local: Mapping[str, str] = _NOTHING
+    ) -> AsyncIterator[AsyncConnection]:
         """The lock comes before the snapshot: while it is held, no chunk that the snapshot still sees is taken away."""
         async with self._pool.begin(
-            isolation="repeatable read", timeout=timeout, operation="read", target=level.name
+            isolation="repeatable read", timeout=timeout, operation="read", target=level.name, local=local
         ) as connection:
             await executed(connection, [share_rows(level)])
             yield connection
 
-    def _needed(self, level: Level) -> Cold:
+    def place(self, level: Level) -> Cold:
+        """Raises ArchiveError where this process knows none."""
         if self._cold is None:
             raise ArchiveError(
                 "a part of its rows is in the archive, and this process knows no place of it",

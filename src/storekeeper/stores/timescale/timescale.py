@@ -66,7 +66,7 @@ class Timescale(Reads):
         super().__init__(pool, catalog, engine, service=service, archive=archive)
         self._chunks = ChunkMaker(pool, engine, owner=owner, service=service)
         self._appender = Appender(pool, self._chunks)
-        self._archiving = Archiving(pool, archive, partial(self._reader.fetched, exact=True))
+        self._archiving = Archiving(pool, engine, archive, partial(self._reader.fetched, exact=True))
         self._lifecycle = Lifecycle(pool, engine, self._chunks, self._archiving, owner=owner)
         self._backfiller = Backfiller(pool, self._appender, engine, self._lifecycle)
 

@@ -65,7 +65,7 @@ class AsyncTimescale(AsyncReads):
         super().__init__(pool, catalog, engine, service=service, archive=archive)
         self._chunks = AsyncChunkMaker(pool, engine, owner=owner, service=service)
         self._appender = AsyncAppender(pool, self._chunks)
-        self._archiving = AsyncArchiving(pool, archive, partial(self._reader.fetched, exact=True))
+        self._archiving = AsyncArchiving(pool, engine, archive, partial(self._reader.fetched, exact=True))
         self._lifecycle = AsyncLifecycle(pool, engine, self._chunks, self._archiving, owner=owner)
         self._backfiller = AsyncBackfiller(pool, self._appender, engine, self._lifecycle)
 

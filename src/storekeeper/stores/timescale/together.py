@@ -16,24 +16,36 @@ class AsyncTogether:
 
     def __init__(self, count: int) -> None:
         self._barrier = asyncio.Barrier(count)
+        self._met = False
 
     async def all_here(self) -> None:
         """Returns when every task has come here. Where one of them failed, the others are cancelled."""
         await self._barrier.wait()
+        self._met = True
 
     async def run(self, works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-        """Runs them at once, and returns what they return; the first failure ends the others, and is raised."""
+        """Runs them at once, and returns what they return; the first failure ends the others, and is raised. From the
+        moment when all have met, neither a failure nor a cancellation ends another: what one began, all finish."""
 
         async def one(work: Callable[[], Awaitable[T]]) -> T:
-            return await work()
+            try:
+                return await work()
+            except BaseException:
+                if not self._met:  # those that wait would wait for it
+                    await self._barrier.abort()
+                raise
 
         tasks = [asyncio.create_task(one(work)) for work in works]
         try:
-            return list(await asyncio.gather(*tasks))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if not self._met:
+                for task in tasks:
+                    task.cancel()
+            await asyncio.wait(tasks)
+        errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+        _raise_first(errors)
+        return [task.result() for task in tasks]
 
 
 class Together:
@@ -57,9 +69,18 @@ class Together:
                 raise
 
         with ThreadPoolExecutor(len(works), thread_name_prefix="storekeeper-append") as threads:
-            futures = [threads.submit(one, work) for work in works]
+            try:
+                futures = [threads.submit(one, work) for work in works]
+            except BaseException:  # no thread could be had: those that run would wait for it
+                self._barrier.abort()
+                raise
             errors = [error for future in futures if (error := future.exception()) is not None]
-        if errors:
-            # those that only waited know nothing of why
-            raise next((error for error in errors if not isinstance(error, BrokenBarrierError)), errors[0])
+        _raise_first(errors)
         return [future.result() for future in futures]
+
+
+def _raise_first(errors: Sequence[BaseException]) -> None:
+    """Raises why the work failed: those that only waited know nothing of it."""
+    waited = (BrokenBarrierError, asyncio.BrokenBarrierError)
+    if errors:
+        raise next((error for error in errors if not isinstance(error, waited)), errors[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import to_thread
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -76,7 +76,6 @@ class AsyncWriter:
         self._monitor = AsyncMonitor()
         self._background = AsyncBackground(self._work)
         self._rows: deque[Row] = deque()
-        self._writing = 0  # of the rows, from the left
         self._taken = 0
         self._settled = 0
         self._wanted = 0  # flush as far as this row, counted by `taken`
@@ -85,6 +84,7 @@ class AsyncWriter:
         self._failure: Exception | None = None  # why nothing was written the last time
         self._complaint: Exception | None = None  # of whom the rows were given to afterwards
         self._closing = False
+        self._running = False
 
     async def add(self, *rows: Row) -> None:
         """Takes a row, or several that go together. Errors: those of `append` for what does not fit its column, and
@@ -92,15 +92,15 @@ class AsyncWriter:
         await to_thread(checked, rows, self._hypertable, self._round_to)
         async with self._monitor:
             self._complain()
-            while self._rows and len(self._rows) + len(rows) > self._capacity:
+            while self._running and self._rows and len(self._rows) + len(rows) > self._capacity:
                 if self._failure is not None:
                     raise self._failure
                 self._wanted = self._taken
                 self._monitor.ring()
                 await self._monitor.wait()
                 self._complain()
-            if self._closing:
-                raise InputError("the writer is closed", operation="write into", target=self._hypertable.name)
+            if self._closing or not self._running:
+                raise self._closed()
             if not self._rows:
                 self._due = monotonic() + self._seconds
             self._rows.extend(dict(row) for row in rows)
@@ -111,18 +111,28 @@ class AsyncWriter:
         """Returns when every row added before is committed: what became of all rows so far."""
         async with self._monitor:
             wanted = self._taken
-            self._failure = None
-            self._wanted = max(self._wanted, wanted)
-            self._monitor.ring()
-            while self._settled < wanted and self._failure is None:
+            if self._running:
+                self._failure = None
+                self._wanted = max(self._wanted, wanted)
+                self._monitor.ring()
+            while self._running and self._settled < wanted and self._failure is None:
                 await self._monitor.wait()
             self._complain()
-            if self._settled < wanted and self._failure is not None:
-                raise self._failure
+            if self._settled < wanted:
+                raise self._failure or self._closed()
             return self.written
 
     async def __aenter__(self) -> Self:
-        self._background.start()
+        async with self._monitor:
+            if self._running or self._closing:
+                raise InputError(
+                    "the writer was entered before",
+                    operation="write into",
+                    target=self._hypertable.name,
+                    hint="open another one",
+                )
+            self._background.start()
+            self._running = True
         return self
 
     async def __aexit__(
@@ -142,31 +152,60 @@ class AsyncWriter:
             self._closing = True
             self._monitor.ring()
         await self._background.join()
+        told: list[Exception] = []
         if self._rows:
-            raise UnwrittenRowsError(
+            left = UnwrittenRowsError(
                 f"{len(self._rows)} rows could not be written",
                 operation="write into",
                 target=self._hypertable.name,
                 hint="they are in the error's `rows`; try again when the store can be reached",
                 rows=tuple(self._rows),
-            ) from self._failure
-        self._complain()
+            )
+            left.__cause__ = self._failure
+            told.append(left)
+        while (complaint := self._untold()) is not None:
+            told.append(complaint)
+        for error, other in pairwise(told):  # there is no next call: each leads to what else there is
+            error.__context__ = other
+            told[0].add_note(f"and: {other}")
+        if told:
+            raise told[0]
 
     def _complain(self) -> None:
         """Raises what is to be told, once."""
+        if (complaint := self._untold()) is not None:
+            raise complaint
+
+    def _untold(self) -> Exception | None:
         if self._refused:
             refused, self._refused = tuple(self._refused), []
-            raise RefusedRowsError(
+            error = RefusedRowsError(
                 f"{len(refused)} rows were refused, the others are in; the first: {refused[0][1].cause}",
                 operation="write into",
                 target=self._hypertable.name,
                 refused=refused,
-            ) from refused[0][1]
-        if self._complaint is not None:
-            complaint, self._complaint = self._complaint, None
-            raise complaint
+            )
+            error.__cause__ = refused[0][1]
+            return error
+        complaint, self._complaint = self._complaint, None
+        return complaint
+
+    def _closed(self) -> InputError:
+        error = InputError("the writer is closed", operation="write into", target=self._hypertable.name)
+        error.__cause__ = self._failure
+        return error
 
     async def _work(self) -> None:
+        try:
+            await self._write_all()
+        except Exception as error:  # noqa: BLE001  # flush, add and close raise it
+            self._failure = error
+        finally:  # whoever waits would wait for ever
+            async with self._monitor:
+                self._running = False
+                self._monitor.ring()
+
+    async def _write_all(self) -> None:
         while True:
             async with self._monitor:
                 while not self._is_due():

@@ -1,0 +1,109 @@
+"""What the store says of its archive: which times lie there, which are nowhere, and its rows for others' statements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
+from storekeeper.catalog import Catalog, Hypertable, Range
+from storekeeper.clock import as_utc
+from storekeeper.ledger import series
+from storekeeper.stores.sql.pool_async import AsyncPool
+from storekeeper.stores.sql.transaction import DEFAULT, Default
+from storekeeper.stores.timescale.cold import Cold
+from storekeeper.stores.timescale.lending_async import AsyncLending, AsyncStretch
+from storekeeper.stores.timescale.read_async import AsyncReader
+from storekeeper.stores.timescale.tiers_async import AsyncTiers
+from storekeeper.timescale.conditions import check_range
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level, levels
+
+
+class AsyncTwoTiers:
+    """The store and its archive, as one: what AsyncReads asks."""
+
+    def __init__(
+        self, pool: AsyncPool, catalog: Catalog, engine: Engine, *, service: bool = False, archive: Cold | None = None
+    ) -> None:
+        self.pool = pool
+        self.catalog = catalog
+        self.engine = engine
+        self._reader = AsyncReader(pool, engine, shown=service)
+        self._tiers = AsyncTiers(pool, engine, self._reader, archive)
+        self._lending = AsyncLending(pool, self._tiers)
+
+    def stretches(
+        self,
+        dataset: Hypertable | str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Sequence[object]] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        newest_first: bool = False,
+        archived: bool = False,
+        timeout: float | Default | None = DEFAULT,  # the server's, of the transaction
+        local: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[AsyncStretch]]:
+        """For statements of one's own over the rows of a hypertable, in the archive or not: `async with
+        store.stretches(…) as stretches`, then `async for stretch in stretches`, in order of time or in the opposite
+        order.
+
+        Each has a connection, the level whose table is to be read on it, and the range of time to read there; together
+        they are [start, end), in one snapshot. Rows from files are in a temporary table, with these columns (those of
+        `where` and of the order among them) and at least the rows of `where`; it is another's at the next stretch. With
+        `archived`, only stretches that files have a part in. `local` are server settings of the transaction. Needs
+        TEMPORARY on the database where files are read. Raises ArchiveError, ColumnError, InputError.
+        """
+        start, end = utc(start), utc(end)
+        check_range(start, end, operation="read", target=self._hypertable(dataset).name)
+        return self._lending.stretches(
+            Level(self._hypertable(dataset), 0),
+            columns,
+            where,
+            start=start,
+            end=end,
+            newest_first=newest_first,
+            archived=archived,
+            timeout=timeout,
+            local=local or {},
+        )
+
+    async def archived_extent(self, dataset: Hypertable | str) -> Range | None:
+        """From the first row that is read from the cold tier to behind the last; None where there is none."""
+        level = Level(self._hypertable(dataset), 0)
+        async with self._tiers.snapshot(level, DEFAULT) as connection:
+            return await self._tiers.extent(connection, level)
+
+    async def complete_from(self, dataset: Hypertable | str) -> datetime | None:
+        """The time before which rows of a hypertable or rollup are neither in the store nor in the archive; None where
+        all are there."""
+        level = self._level(dataset)
+        async with self.pool.begin(operation="inspect", target=level.name) as connection:
+            if level.hypertable.archive and not level.depth:
+                archived, complete = await self._tiers.complete_from(connection, level)
+                if archived:
+                    return complete
+            row = (await connection.execute(series.watermark(level.name))).first()
+        return None if row is None else row.dropped_before
+
+    async def archived(self, dataset: Hypertable | str) -> list[Range]:
+        """The times whose rows are read from the cold tier; merged, in order."""
+        return await self._tiers.held(Level(self._hypertable(dataset), 0))
+
+    def _hypertable(self, dataset: Hypertable | str) -> Hypertable:
+        return dataset if isinstance(dataset, Hypertable) else self.catalog.hypertable(dataset)
+
+    def _level(self, dataset: Hypertable | str) -> Level:
+        if isinstance(dataset, Hypertable):
+            return Level(dataset, 0)
+        for hypertable in self.catalog.hypertables:
+            for level in levels(hypertable):
+                if level.name == dataset:
+                    return level
+        return Level(self.catalog.hypertable(dataset), 0)
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else as_utc(moment)

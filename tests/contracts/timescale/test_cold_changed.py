@@ -1,0 +1,199 @@
+# Generated from test_cold_changed_async.py by tools/unasync.py. Change that file, then run `make generate`.
+"""The cold tier when something else changes: the place, the declaration, the rows that are being archived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from cold_series import AS_OF, CATALOG, COLD_KEPT, KEPT_CATALOG, START, tick, ticks, tier
+from storekeeper.catalog import Catalog, Domain
+from storekeeper.errors import ArchiveError, ConflictError, NotVerifiedError
+from storekeeper.stores.cold.place import Directory
+from storekeeper.stores.cold.tier import ColdTier
+from storekeeper.stores.timescale.cold import kinds_of
+from storekeeper.stores.timescale.timescale import Timescale
+from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.levels import Level
+from timescale_stores import opened
+
+Psql = psycopg.Connection[tuple[object, ...]]
+
+ROWS = ticks(8)
+
+
+@pytest.fixture
+def store(series_url: str, engine: Engine, tmp_path: Path) -> Iterator[Timescale]:
+    with opened(series_url, engine, CATALOG, archive=tier(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def keeping(series_url: str, engine: Engine, tmp_path: Path, psql: Psql) -> Iterator[Timescale]:
+    """Late rows of ticks are kept, and nothing is rolled up."""
+    psql.execute("UPDATE storekeeper.watermarks SET late_rows = 'keep', rolled_up = false WHERE dataset = 'lab.ticks'")
+    with opened(series_url, engine, KEPT_CATALOG, archive=tier(tmp_path)) as store:
+        yield store
+
+
+def test_files_that_others_replace_stay_for_as_long_as_somebody_reads(
+    keeping: Timescale, psql: Psql, tmp_path: Path
+) -> None:
+    keeping.append("lab.ticks", ROWS)
+    (chunk, *_) = keeping.chunks("lab.ticks")
+    level, archiving = Level(COLD_KEPT, 0), keeping._archiving
+    archiving.begin(level, None, None)
+    archiving.keep(level, chunk)
+    (first,) = _files(tmp_path, "*.parquet")
+    keeping.upsert("lab.ticks", [tick(START, "late", 7)])
+    with psql.transaction():
+        psql.execute("SELECT FROM lab.ticks LIMIT 1")
+        archiving.keep(level, chunk)
+        assert first in _files(tmp_path, "*.parquet")
+    (part,) = keeping.archived_parts("lab.ticks")
+    assert part.rows == 49
+    archiving.keep(level, chunk)
+    (second,) = _files(tmp_path, "*.parquet")
+    assert second != first
+
+
+def _files(folder: Path, pattern: str = "*") -> list[Path]:
+    return [path for path in folder.rglob(pattern) if path.is_file()]
+
+
+class Unsealed(ColdTier):
+    """One that finds, at the end of a part, that it is not what was written; or that another process has it."""
+
+    error: Exception
+
+    def seal_part(self, **_: Any) -> str:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [NotVerifiedError("not verified"), ConflictError("busy")])
+def test_what_was_not_verified_leaves_no_files(
+    series_url: str, engine: Engine, tmp_path: Path, error: Exception
+) -> None:
+    cold = Unsealed(Directory(tmp_path / "archive"))
+    cold.error = error
+    with opened(series_url, engine, CATALOG, archive=cold) as store:
+        store.append("lab.ticks", ROWS)
+        with pytest.raises(type(error)):
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        assert not _files(tmp_path)
+        assert (store.raw("lab.ticks")).num_rows == len(ROWS)
+
+
+def test_nothing_is_dropped_where_nothing_is_of_what_was_archived(
+    store: Timescale, series_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    """As before a disk is mounted there."""
+    store.append("lab.ticks", ROWS)
+    store.drop_chunks("lab.ticks", as_of=AS_OF - timedelta(days=1))
+    archive = tmp_path / "archive"
+    archive.rename(tmp_path / "away")
+    for there in (False, True):
+        if there:
+            archive.mkdir()
+        with pytest.raises(ArchiveError, match="mounted"):
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        assert not archive.exists() or not list(archive.iterdir())
+    assert len(store.chunks("lab.ticks")) == 5
+    archive.rmdir()
+    (tmp_path / "away").rename(archive)
+    store.drop_chunks("lab.ticks", as_of=AS_OF)
+    assert (store.raw("lab.ticks")).num_rows == len(ROWS)
+
+
+def _changed(table: sa.Table) -> sa.Table:
+    """A table some releases later."""
+    changed = sa.Table(
+        table.name,
+        sa.MetaData(schema=table.schema),
+        *(
+            sa.Column(column.name, sa.Numeric(20, 8) if column.name == "bid" else column.type, nullable=column.nullable)
+            for column in table.columns
+            if column.name != "ask"
+        ),
+        sa.Column("venue", sa.Text),
+        sa.Column("lot", sa.Integer, nullable=False, server_default=sa.text("5")),
+    )
+    sa.Index("idx_ticks_symbol_time", changed.c.symbol, changed.c.time.desc(), unique=True)
+    return changed
+
+
+def test_columns_that_were_declared_since(
+    keeping: Timescale, psql: Psql, series_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    keeping.append("lab.ticks", ROWS)
+    keeping.drop_chunks("lab.ticks", as_of=AS_OF)
+    before = keeping.raw("lab.ticks", exact=True)
+    kinds = kinds_of(Level(COLD_KEPT, 0))
+    for file in _files(tmp_path, "*.parquet"):
+        assert {field.name: field.type for field in pq.read_schema(file)} == kinds
+    psql.execute("ALTER TABLE lab.ticks ADD COLUMN venue text, ADD COLUMN lot int NOT NULL DEFAULT 5, DROP COLUMN ask")
+    psql.execute("ALTER TABLE lab.ticks ALTER COLUMN bid TYPE numeric(20, 8)")
+    declared = replace(COLD_KEPT, table=_changed(COLD_KEPT.table))
+    catalog = Catalog((Domain("lab", hypertables=(declared,)),))
+    end = START + timedelta(days=1)
+    with opened(series_url, engine, catalog, archive=tier(tmp_path)) as store:
+        after = store.raw("lab.ticks", exact=True)
+        same = ["time", "symbol", "price", "volume"]
+        assert after.select(same).equals(before.select(same))
+        assert after.column("bid").to_pylist() == before.column("bid").to_pylist()
+        cold = store.raw("lab.ticks", columns=["venue", "lot"], start=START, end=end)
+        assert cold.to_pylist() == [{"venue": None, "lot": None}] * 48
+        for column, value, count in (("venue", "x", 0), ("lot", 5, 0), ("bid", 1.5, 18), ("symbol", "A", 16)):
+            found = store.raw("lab.ticks", where={column: [value]}, start=START, end=end)
+            assert found.num_rows == count, column
+        late = {**tick(START, "A", 7), "venue": "x"}
+        store.upsert("lab.ticks", [late])
+        for _ in range(2):  # beside what is archived, and archived too
+            found = store.raw("lab.ticks", where={"venue": ["x"]}, start=START, end=end)
+            assert [(row["price"], row["lot"]) for row in found.to_pylist()] == [(7, 5)]
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        assert (store.raw("lab.ticks")).num_rows == len(ROWS)
+
+
+def test_a_column_that_is_declared_narrower_than_it_was(
+    keeping: Timescale, series_url: str, engine: Engine, tmp_path: Path
+) -> None:
+    keeping.append("lab.ticks", ROWS)
+    keeping.drop_chunks("lab.ticks", as_of=AS_OF)
+    table = _changed(COLD_KEPT.table)
+    table.c.price.type = sa.Numeric(4, 2)
+    catalog = Catalog((Domain("lab", hypertables=(replace(COLD_KEPT, table=table),)),))
+    with opened(series_url, engine, catalog, archive=tier(tmp_path)) as store:
+        with pytest.raises(ArchiveError, match=r"price was kept as decimal128\(18, 6\)"):
+            store.raw("lab.ticks", end=START + timedelta(days=1))
+
+
+class Unmounted(ColdTier):
+    """One whose disk goes once a part is whole."""
+
+    folder: Path
+
+    def seal_part(self, **given: Any) -> str:
+        sealed = super().seal_part(**given)
+        (self.folder / "archive").rename(self.folder / "away")
+        return sealed
+
+
+def test_a_run_ends_where_the_disk_goes(series_url: str, engine: Engine, tmp_path: Path) -> None:
+    cold = Unmounted(Directory(tmp_path / "archive"))
+    cold.folder = tmp_path
+    with opened(series_url, engine, CATALOG, archive=cold) as store:
+        store.append("lab.ticks", ROWS)
+        with pytest.raises(ArchiveError, match="mounted"):
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        assert len(store.chunks("lab.ticks")) == 7
+        (tmp_path / "away").rename(tmp_path / "archive")
+        assert (store.raw("lab.ticks")).num_rows == len(ROWS)
