@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from pymongo.errors import OperationFailure
 
+from storekeeper.analytics.asking import Request, check, chosen, comparisons
 from storekeeper.analytics.datasets import Documents, Series, Source, find
-from storekeeper.analytics.reading import (
-    Request,
-    check,
-    chosen,
-    comparisons,
-    document_filter,
-    pool_of,
-    require_collection,
-    statement_of,
-)
+from storekeeper.analytics.reading import document_filter, pool_of, require_collection, statement_of
 from storekeeper.catalog import Range
 from storekeeper.errors import InputError
 from storekeeper.stores.mongo.failures import translated

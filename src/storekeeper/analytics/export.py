@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
+from storekeeper.analytics.asking import Answer, arrow_batch, arrow_schema
 from storekeeper.analytics.lines import csv_lines, ndjson_lines
-from storekeeper.analytics.reading import Answer, arrow_batch, arrow_schema
 from storekeeper.errors import DiskFullError, InputError, InputFileError
 
 Format = Literal["csv", "ndjson", "parquet", "png"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from storekeeper.analytics.asking import Request, comparisons, utc
 from storekeeper.analytics.comparisons import Comparison, mongo_filter
 from storekeeper.analytics.datasets import Documents, Relation, Series, Source, find
-from storekeeper.analytics.reading import Request, comparisons, looked_for, require_collection, utc
+from storekeeper.analytics.reading import looked_for, require_collection
 from storekeeper.analytics.statements import select_extent
 from storekeeper.stores.mongo.failures import translated
 from storekeeper.timescale.levels import Level

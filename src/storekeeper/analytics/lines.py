@@ -8,8 +8,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from storekeeper.analytics.asking import Answer
 from storekeeper.analytics.jsontext import json_text, number_text, one_line, time_text
-from storekeeper.analytics.reading import Answer
 from storekeeper.analytics.statements import Column
 
 #: What a field of csv is put into quotes for; an empty text too, since an empty field is no value.

@@ -20,10 +20,10 @@ from storekeeper.cli.output import console, counted, emit_json, table, text
 from storekeeper.errors import InputError
 
 if TYPE_CHECKING:
+    from storekeeper.analytics.asking import Request
     from storekeeper.analytics.datasets import Source
     from storekeeper.analytics.explaining import Explanation
     from storekeeper.analytics.export import Target
-    from storekeeper.analytics.reading import Request
     from storekeeper.platform import Platform
 
 Format = Literal["csv", "ndjson", "parquet", "png"]
@@ -102,8 +102,8 @@ def query(
     Without a range it is the day that ends with the newest row, of a table all rows.
     """
     with reported(as_json=as_json):
+        from storekeeper.analytics.asking import SHOWN, Request, check
         from storekeeper.analytics.comparisons import parse
-        from storekeeper.analytics.reading import SHOWN, Request, check
 
         sink = _sink(output, format, as_json=as_json)
         every = span("--bars", bars) if bars else None
@@ -239,8 +239,8 @@ def _ranged(platform: Platform, source: Source, request: Request) -> tuple[Reque
     """The request with its range, and what is to be said of a range that nobody gave."""
     from datetime import timedelta
 
+    from storekeeper.analytics.asking import default_range
     from storekeeper.analytics.extent import extent
-    from storekeeper.analytics.reading import default_range
 
     if source.kind == "table" or request.start is not None:
         return request, ""
@@ -307,8 +307,8 @@ def _emit_rows(columns: Any, rows: Sequence[Sequence[object]]) -> None:
 
 def _where_it_lies(platform: Platform, source: Source, request: Request) -> str:
     """What to say to who has got nothing: where the rows are."""
+    from storekeeper.analytics.asking import comparisons
     from storekeeper.analytics.extent import extent
-    from storekeeper.analytics.reading import comparisons
 
     found = extent(platform, request)
     asked = ", ".join(map(str, comparisons(source, request)))

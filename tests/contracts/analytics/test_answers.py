@@ -19,11 +19,12 @@ from pyarrow import parquet
 
 from conftest import Servers
 from storekeeper import Platform, connect, days, hours, minutes
+from storekeeper.analytics.asking import BATCH, Answer, Request
 from storekeeper.analytics.comparisons import parse
 from storekeeper.analytics.explaining import explain
 from storekeeper.analytics.export import export, target_of
 from storekeeper.analytics.extent import extent
-from storekeeper.analytics.reading import BATCH, Answer, Request, answering, read
+from storekeeper.analytics.reading import answering, read
 from storekeeper.clock import FixedClock
 from storekeeper.errors import (
     BelowWatermarkError,

@@ -14,10 +14,11 @@ import pytest
 
 from command_line import CommandLine
 from storekeeper import Platform, connect
+from storekeeper.analytics.asking import Request
 from storekeeper.analytics.comparisons import parse
 from storekeeper.analytics.explaining import explain
 from storekeeper.analytics.extent import extent
-from storekeeper.analytics.reading import Request, answering, read
+from storekeeper.analytics.reading import answering, read
 from storekeeper.catalog import Catalog
 from storekeeper.domains import CATALOG
 from storekeeper.errors import ArchiveError, ValueFitError

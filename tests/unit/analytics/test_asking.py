@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given, strategies as st
 
+from storekeeper.analytics.asking import Request, check, default_range
 from storekeeper.analytics.comparisons import Comparison, mongo_filter, parse, sql_condition
 from storekeeper.analytics.datasets import Documents, Relation, Series, find, near
 from storekeeper.analytics.export import Target, target_of
-from storekeeper.analytics.reading import Request, check, default_range
 from storekeeper.analytics.statements import select
 from storekeeper.catalog import Catalog, Range
 from storekeeper.domains import CATALOG

@@ -15,9 +15,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, strategies as st
 
+from storekeeper.analytics.asking import Answer
 from storekeeper.analytics.jsontext import json_text, one_line, time_text
 from storekeeper.analytics.lines import csv_field, csv_lines, ndjson_lines
-from storekeeper.analytics.reading import Answer
 from storekeeper.analytics.statements import Column
 
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storekeeper.analytics.asking import Request
 from storekeeper.analytics.plots import draw
-from storekeeper.analytics.reading import Request, read
+from storekeeper.analytics.reading import read
 from storekeeper.cli.output import console
 from storekeeper.cli.query import print_grid
 from storekeeper.errors import BelowWatermarkError

@@ -177,7 +177,7 @@ class Newest:
                 of_wanted = of_keys(known, level.table, by, wanted)
                 if _all_since(of_wanted, level.time, len(wanted), file.latest, strict=True):
                     break
-            rows = last_of_keys(to_thread(read, file), by)
+            rows = to_thread(_last_of, read, file, by)
             rows = rows.append_column(_SOURCE, pa.array([file.part] * rows.num_rows, pa.string()))
             if known is None:
                 known = rows
@@ -215,6 +215,10 @@ def newest_of_both(hot: Table, cold: Table, by: Sequence[str], order: Sequence[s
         for name, rows in (("cold", cold), ("hot", hot))
     ]
     return newest_rows(pa.concat_tables(marked), by, (*order, _SOURCE)).select(names)
+
+
+def _last_of(read: Callable[[ColdFile], Table], file: ColdFile, by: Sequence[str]) -> Table:
+    return last_of_keys(read(file), by)
 
 
 def _order(level: Level, by: Sequence[str]) -> tuple[str, ...]:
