@@ -90,21 +90,30 @@ let holder = null
 let line = Promise.resolve()
 let clients = 0
 
+/** Makes the file of a ready data directory. What made it does not serve: to it, only postgres may read the catalog. */
+async function makeCluster() {
+  const made = await started()
+  await made.exec('CREATE EXTENSION timescaledb')
+  const image = await made.dumpDataDir('none')
+  await made.close()
+  // under a name of its own first: two test processes may do so at once
+  const temporary = `${cluster}.${process.pid}`
+  writeFileSync(temporary, Buffer.from(await image.arrayBuffer()))
+  renameSync(temporary, cluster)
+}
+
 async function booted() {
-  const saved = existsSync(cluster) ? new Blob([readFileSync(cluster)]) : undefined
-  const made = new PGlite({ extensions: { timescaledb }, loadDataDir: saved })
+  if (!existsSync(cluster)) await makeCluster()
+  const made = await started(new Blob([readFileSync(cluster)]))
+  await made.exec(LIBRARIES)
+  return made
+}
+
+async function started(loadDataDir) {
+  const made = new PGlite({ extensions: { timescaledb }, loadDataDir })
   await made.waitReady
   // Before anything else: a backend that loads the extension later counts compressed rows wrongly, and says nothing.
   await made.exec("LOAD 'timescaledb'")
-  if (!saved) {
-    await made.exec('CREATE EXTENSION timescaledb')
-    const image = await made.dumpDataDir('none')
-    // under a name of its own first: two test processes may do so at once
-    const temporary = `${cluster}.${process.pid}`
-    writeFileSync(temporary, Buffer.from(await image.arrayBuffer()))
-    renameSync(temporary, cluster)
-  }
-  await made.exec(LIBRARIES)
   return made
 }
 
