@@ -187,7 +187,7 @@ def _latest(series: Lab) -> list[Measured]:
             "latest price of every symbol, unnamed, against last() over all rows",
             rates["all"],
             rates["last()"],
-            target=5,
+            target=1,
         ),
     ]
 

@@ -268,12 +268,15 @@ def test_compression_is_said_to_be_missing(store: Timescale) -> None:
 
 
 @pytest.mark.one_backend
-def test_chunks_ahead(store: Timescale) -> None:
+def test_chunks_ahead(store: Timescale, psql: Psql) -> None:
     made = store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2, dry_run=True)
     assert made == store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2)
     assert [piece.lower.day for piece in made] == [8, 9, 10]
     assert store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2) == []
     assert [chunk.range.lower.year for chunk in store.chunks("lab.ticks_1h")] == [2014, 2015, 2016]
+    (*_, last) = store.chunks("lab.ticks")
+    psql.execute(f'DROP TABLE {last.schema or "lab"}."{last.name}"'.encode())
+    assert store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2) == [last.range]
 
 
 def test_sizes(store: Timescale, psql: Psql) -> None:

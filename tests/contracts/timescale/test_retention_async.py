@@ -269,12 +269,15 @@ async def test_compression_is_said_to_be_missing(store: AsyncTimescale) -> None:
 
 
 @pytest.mark.one_backend
-async def test_chunks_ahead(store: AsyncTimescale) -> None:
+async def test_chunks_ahead(store: AsyncTimescale, psql: Psql) -> None:
     made = await store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2, dry_run=True)
     assert made == await store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2)
     assert [piece.lower.day for piece in made] == [8, 9, 10]
     assert await store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2) == []
     assert [chunk.range.lower.year for chunk in await store.chunks("lab.ticks_1h")] == [2014, 2015, 2016]
+    (*_, last) = await store.chunks("lab.ticks")
+    psql.execute(f'DROP TABLE {last.schema or "lab"}."{last.name}"'.encode())
+    assert await store.make_chunks_ahead("lab.ticks", as_of=AS_OF, count=2) == [last.range]
 
 
 async def test_sizes(store: AsyncTimescale, psql: Psql) -> None:

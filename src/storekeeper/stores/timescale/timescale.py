@@ -287,6 +287,7 @@ class Timescale(Reads):
                 there = {chunk.range for chunk in self.chunks(level.name)}
                 missing = [piece for piece in wanted if piece not in there]
             else:
+                self._chunks.forget(level)  # others drop chunks too
                 missing = self._chunks.ensure(level, wanted)
             made += missing if not level.depth else []
         return made

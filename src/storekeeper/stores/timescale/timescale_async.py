@@ -286,6 +286,7 @@ class AsyncTimescale(AsyncReads):
                 there = {chunk.range for chunk in await self.chunks(level.name)}
                 missing = [piece for piece in wanted if piece not in there]
             else:
+                self._chunks.forget(level)  # others drop chunks too
                 missing = await self._chunks.ensure(level, wanted)
             made += missing if not level.depth else []
         return made
