@@ -138,6 +138,7 @@ def _bars(series: Lab) -> list[Measured]:
     store = series.platform.timescale
     end = START + timedelta(days=DAYS)
     store.refresh(DATASET, as_of=end + timedelta(hours=1))
+    series.settled()
     raw = (
         "SELECT date_bin('5 minutes', time, '2000-01-03+00') AS bucket, symbol,"
         " (array_agg(price ORDER BY time))[1]::float8 AS open, max(price)::float8 AS high, min(price)::float8 AS low,"
@@ -154,7 +155,7 @@ def _bars(series: Lab) -> list[Measured]:
             "rollup": lambda: store.bars(DATASET, every=minutes(5), start=START, end=end).num_rows,
             "rows": lambda: _adbc(series.url, raw).num_rows,
         },
-        rounds=3,
+        rounds=5,
     )
     name = "5-minute bars of all symbols, delivered, against the same from rows (by ADBC)"
     return [compared(name, rates["rollup"], rates["rows"], target=10)]

@@ -49,7 +49,7 @@ from storekeeper.timescale.hypertable_state import (
     statistics_of,
 )
 from storekeeper.timescale.levels import Level, level_of
-from storekeeper.timescale.quoting import create_index, create_table, instant, literal, qualified, quoted
+from storekeeper.timescale.quoting import create_index, create_table, instant, listed, literal, qualified, quoted
 from storekeeper.timescale.spellings import NEWEST, Spelling, Version, spelling
 from storekeeper.timescale.statement import Inspection, Statement
 from storekeeper.timescale.verifying import verification
@@ -142,6 +142,7 @@ class HypertablesEngine:
             Statement(self.continuous(level)),
             # a continuous aggregate takes no unique index: its rows are the groups of one, and so there is one of each
             Statement(f"CREATE INDEX {quoted(str(index.name))} ON {view} ({columns})"),
+            *(self._read_in_order(level) if level.buckets.by else ()),
             Statement(f"SELECT {self._extension}.set_chunk_time_interval({literal(view)}::regclass, {interval})"),
             _known(level, "refuse"),
             Statement(f"UPDATE storekeeper.watermarks SET rolled_up = true WHERE dataset = {source}"),
@@ -151,6 +152,24 @@ class HypertablesEngine:
                 f"FROM ({held}) AS held JOIN timescaledb_information.chunks AS chunk\n"
                 "    ON chunk.hypertable_schema = held.schema_name AND chunk.hypertable_name = held.table_name\n"
                 "HAVING min(chunk.range_start) IS NOT NULL"
+            ),
+        ]
+
+    def _read_in_order(self, level: Level) -> list[Statement]:
+        """Bars are read in order of time and key: an index of both, in the place of the server's own, of the bucket
+        alone."""
+        view = qualified(level.schema, level.table_name)
+        held = f"(SELECT format('%I.%I', schema_name, table_name)::regclass FROM ({select_held(level)}) AS held)"
+        return [
+            Statement(
+                f"CREATE INDEX {quoted(f'{level.table_name}_in_order')} ON {view} "
+                f"({listed(('bucket', *level.buckets.by))})"
+            ),
+            Statement(
+                "DO $$ DECLARE own regclass; BEGIN\n"
+                "FOR own IN SELECT indexrelid FROM pg_index\n"
+                f"    WHERE indrelid = {held} AND indnatts = 1 AND NOT indisunique\n"
+                "LOOP EXECUTE 'DROP INDEX ' || own; END LOOP; END $$"
             ),
         ]
 

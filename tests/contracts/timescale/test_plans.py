@@ -89,3 +89,13 @@ def test_bars_read_rows_only_where_the_rollup_is_behind(store: Timescale) -> Non
     chunks = {chunk.name: chunk.range.lower for chunk in store.chunks("lab.ticks")}
     read = {chunks[name] for name in re.findall(r" on (\w+)", found) if name in chunks}
     assert read == {START + timedelta(days=2)}
+
+
+@pytest.mark.timescale
+def test_bars_are_read_in_order(store: Timescale) -> None:
+    store.refresh("lab.ticks", as_of=START + timedelta(days=30))
+    window = Range(START, START + timedelta(days=6))
+    route = Route(level_for(TICKS, hours(1)), Calendar(hours(1)), shape_of(TICKS), window)
+    found = plan(store, select_bars(route, None, exact=False), enable_seqscan="off", enable_bitmapscan="off")
+    assert "Sort" not in found
+    assert "_in_order" in found
