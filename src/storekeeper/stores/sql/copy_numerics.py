@@ -40,7 +40,8 @@ def numeric_cells(content: npt.NDArray[np.uint8], at: Words, type_: DataType) ->
 
     Raises MisfitError where a decimal has no room for one, or a float64 none for its size.
     """
-    words = _words(content, at, 6 + _FEW)
+    raw = _raw_words(content, at, 6 + _FEW)
+    words = raw[:5].astype(np.int64, order="C")
     missing = words[0] == 0xFFFF  # a length of -1; others end long before
     counts, weights, signs = words[2], words[3], words[4]
     weights = np.where(weights > 0x7FFF, weights - 0x10000, weights)
@@ -59,21 +60,21 @@ def numeric_cells(content: npt.NDArray[np.uint8], at: Words, type_: DataType) ->
         middle = len(at) // 2
         pieces = [numeric_cells(content, piece, type_) for piece in (at[:middle], at[middle:])]
         return pa.concat_arrays([array for array, _ in pieces]), np.concatenate([size for _, size in pieces])
-    digits = words[6:] if most <= _FEW else _words(content, at + 12, most)
+    digits = (raw[6 : 6 + most] if most <= _FEW else _raw_words(content, at + 12, most)).astype(np.int64, order="C")
     exponents = weights - counts + 1
     taken = 4 + (sizes if valid is None else np.where(valid, sizes, 0))
     if pa.types.is_decimal(type_):
         if (signs > _NEGATIVE).any():
             raise MisfitError("a number is NaN or infinite, which a decimal cannot be")
-        return _decimals(digits[:most], counts, exponents, signs == _NEGATIVE, valid, type_), taken
-    return _array(type_, _floats(digits[:most], counts, exponents, signs), valid), taken
+        return _decimals(digits, counts, exponents, signs == _NEGATIVE, valid, type_), taken
+    return _array(type_, _floats(digits, counts, exponents, signs), valid), taken
 
 
-def _words(content: npt.NDArray[np.uint8], at: Words, count: int) -> Words:
-    """`count` words of two bytes from each place: (count, rows)."""
+def _raw_words(content: npt.NDArray[np.uint8], at: Words, count: int) -> npt.NDArray[np.uint16]:
+    """`count` words of two bytes from each place, as they were sent: (count, rows)."""
     width = 2 * count
     view = np.ndarray((len(content) - width + 1,), dtype=f"V{width}", buffer=content, strides=(1,))
-    return view[at].view(">u2").reshape(len(at), count).T.astype(np.int64, order="C")
+    return view[at].view(">u2").reshape(len(at), count).T
 
 
 def _joined(digits: Words, counts: Words) -> Words:
