@@ -136,6 +136,13 @@ def test_types_of_bars(store: Timescale) -> None:
     assert exact.schema.field("vwap").type == pa.decimal128(38, 12)
 
 
+def test_without_volume_there_is_no_average_price(store: Timescale) -> None:
+    store.append("lab.ticks", [{"time": moment("2015-01-01 00:00"), "symbol": "IDLE", "price": 3, "volume": 0}])
+    for exact in (False, True):
+        (bar,) = (store.bars("lab.ticks", ["IDLE"], every=hours(1), exact=exact)).to_pylist()
+        assert (bar["close"], bar["volume"], bar["vwap"], bar["count"]) == (3, 0, None, 1)
+
+
 def test_bars_of_nothing(store: Timescale) -> None:
     assert (store.bars("lab.candles", every=days(1))).num_rows == 0
     assert (store.bars("lab.ticks", ["NONE"], every=days(1))).num_rows == 0
