@@ -25,7 +25,12 @@ TRAILER: Final = b"\xff\xff"
 _FULL: Final = 8_388_608
 #: Rows between two looks at that.
 _STEP: Final = 64
+#: Rows after which an answer is long.
+_LONG: Final = 4096
 _FIXED_HEADER: Final = len(SIGNATURE) + 8
+
+#: Seconds for which the reader of a long answer lets the server's sends gather: they fit into the socket's buffers.
+REST: Final = 0.001
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class Block:
 
 
 class Blocks:
-    """The rows of one COPY in binary: `next_block` as often as `ended` is false.
+    """The rows of one COPY in binary: a `Block` after the other is filled, as often as `ended` is false.
 
     A COPY that has ended has still to be read once by psycopg (`copy.read()`), which takes the server's result.
     """
@@ -46,11 +51,12 @@ class Blocks:
         self.ended = False
         self._pgconn = pgconn
         self._begun = False
+        self._earlier = 0  # rows of the blocks before
+        self._rested = False
 
-    def next_block(self, most: int) -> PQGen[Block]:
-        """The next rows, `most` of them or fewer: to be run by the connection's `wait`. Raises what the server failed
-        by."""
-        block = Block()
+    def fill(self, block: Block, most: int) -> PQGen[bool]:
+        """Add the next rows, until the block has `most` of them or is large enough: to be run by the connection's
+        `wait`. True: come again after a REST. Raises what the server failed by."""
         rows, lengths = block.rows, block.lengths
         get, note = self._pgconn.get_copy_data, lengths.append
         if not self._begun:
@@ -60,13 +66,20 @@ class Blocks:
             for _ in range(min(_STEP, most - len(lengths))):
                 size, row = get(1)
                 if size <= 2:
+                    if not size and self._earlier + len(lengths) >= _LONG:
+                        size, row = self._read_on()
+                        if not size and not self._rested:
+                            self._rested = True
+                            return True
                     row = yield from self._waited(size, row)
                     if self.ended:
                         break
                     size = len(row)
+                    self._rested = False
                 rows += row
                 note(size)
-        return block
+        self._earlier += len(lengths)
+        return False
 
     def _begin(self, block: Block) -> PQGen[None]:
         """The first message: what goes before the rows, and the first of them."""
@@ -88,11 +101,15 @@ class Blocks:
         while not size:
             while not (yield Wait.R):
                 pass
-            self._pgconn.consume_input()
-            size, row = self._pgconn.get_copy_data(1)
+            size, row = self._read_on()
         if size < 0:  # without a trailer: the server has failed
             results = yield from fetch_many(self._pgconn)
             raise errors.error_from_result(results[0])
         if size == len(TRAILER):
             self.ended = True
         return row
+
+    def _read_on(self) -> tuple[int, Any]:
+        """The next message, if what has come by now completes it."""
+        self._pgconn.consume_input()
+        return self._pgconn.get_copy_data(1)

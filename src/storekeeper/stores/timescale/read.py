@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from operator import call as to_thread
 from typing import Any, Final
 
@@ -16,8 +16,7 @@ from sqlalchemy import Connection
 
 from storekeeper.catalog import Hypertable
 from storekeeper.stores.sql.arrow import RecordBatch, Table
-from storekeeper.stores.sql.beside import Beside
-from storekeeper.stores.sql.copy_blocks import Blocks
+from storekeeper.stores.sql.copy_blocks import REST, Block, Blocks
 from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
@@ -34,7 +33,7 @@ from storekeeper.timescale.statement import Statement
 from storekeeper.timescale.tiers import by_chunk
 
 #: Rows of a block: what decoding them touches stays in the processor's cache.
-_BLOCK: Final = 16_384
+_BLOCK: Final = 8192
 
 
 class Reader:
@@ -217,15 +216,11 @@ class Reader:
                 connection, copying, query.params, operation=decoder.operation, target=decoder.target
             ) as copy:
                 blocks = Blocks(copy.connection.pgconn)
-                with Beside[RecordBatch]() as beside:
-                    while not blocks.ended:
-                        block = copy.connection.wait(blocks.next_block(most))
-                        before = beside.result() if beside.busy else None
-                        if block.lengths and not blocks.ended:
-                            beside.begin(partial(decoder.decode, block))  # while the server sends the next
-                        if before is not None:
-                            yield before
-                    if block.lengths:
+                while not blocks.ended:
+                    block = Block()
+                    while copy.connection.wait(blocks.fill(block, most)):
+                        time.sleep(REST)
+                    if block.lengths:  # the server goes on meanwhile, as far as the socket holds it
                         yield to_thread(decoder.decode, block)
                 copy.read()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import to_thread
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storekeeper.catalog import Hypertable
 from storekeeper.stores.sql.arrow import RecordBatch, Table
-from storekeeper.stores.sql.beside import AsyncBeside
-from storekeeper.stores.sql.copy_blocks import Blocks
+from storekeeper.stores.sql.copy_blocks import REST, Block, Blocks
 from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.sql.pool_async import AsyncPool
 from storekeeper.stores.sql.running_async import executed, inspected
@@ -33,7 +32,7 @@ from storekeeper.timescale.statement import Statement
 from storekeeper.timescale.tiers import by_chunk
 
 #: Rows of a block: what decoding them touches stays in the processor's cache.
-_BLOCK: Final = 16_384
+_BLOCK: Final = 8192
 
 
 class AsyncReader:
@@ -218,15 +217,11 @@ class AsyncReader:
                 connection, copying, query.params, operation=decoder.operation, target=decoder.target
             ) as copy:
                 blocks = Blocks(copy.connection.pgconn)
-                async with AsyncBeside[RecordBatch]() as beside:
-                    while not blocks.ended:
-                        block = await copy.connection.wait(blocks.next_block(most))
-                        before = await beside.result() if beside.busy else None
-                        if block.lengths and not blocks.ended:
-                            beside.begin(partial(decoder.decode, block))  # while the server sends the next
-                        if before is not None:
-                            yield before
-                    if block.lengths:
+                while not blocks.ended:
+                    block = Block()
+                    while await copy.connection.wait(blocks.fill(block, most)):
+                        await asyncio.sleep(REST)
+                    if block.lengths:  # the server goes on meanwhile, as far as the socket holds it
                         yield await to_thread(decoder.decode, block)
                 await copy.read()
 
