@@ -53,6 +53,7 @@ def connected(platform: Platform, store: SqlStore) -> Iterator[sa.Connection]:
         connection.execute(sa.text("SET statement_timeout = 0"))
         connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
         connection.execute(sa.text("SET timezone = 'UTC'"))
+        connection.execute(sa.text("SET datestyle = 'ISO'"))
         connection.execute(sa.text(_END_WITH_ITS_CLIENT))
         connection.commit()
         yield connection

@@ -45,6 +45,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def copies_late(self) -> bool:
+        """Whether COPY may bring rows for chunks that are compressed."""
+        ...
+
+    @property
     def refreshes_alone(self) -> bool:
         """Whether a refresh begins and ends transactions itself, so that notes are settled after it."""
         ...

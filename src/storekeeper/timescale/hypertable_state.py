@@ -28,6 +28,8 @@ HELD: Final = """
 #: Bit of a chunk's status: it is compressed, and rows came to it since. Its columnstore is another relation.
 _PARTIAL: Final = 8
 
+#: `{known}` and `{packed}` by the version: what ties a row of the server's catalog to its chunk, and the relation that
+#: is the columnstore of it.
 CHUNKS: Final = f"""
 WITH held AS ({HELD})
 SELECT chunk.chunk_schema, chunk.chunk_name, chunk.range_start, chunk.range_end,
@@ -36,16 +38,13 @@ SELECT chunk.chunk_schema, chunk.chunk_name, chunk.range_start, chunk.range_end,
             -- counted as they came, until somebody counts anew: those that were compressed are among them
             WHEN loose.rows >= stored.rows THEN loose.rows ELSE stored.rows + loose.rows END,
        pg_total_relation_size(part.oid)
-           + coalesce(pg_total_relation_size(to_regclass(
-               quote_ident(store.schema_name) || '.' || quote_ident(store.table_name))), 0),
+           + coalesce(pg_total_relation_size({{packed}}), 0),
        chunk.is_compressed, known.status & {_PARTIAL} <> 0
 FROM held
 JOIN timescaledb_information.chunks AS chunk
     ON chunk.hypertable_schema = held.schema_name AND chunk.hypertable_name = held.table_name
-JOIN _timescaledb_catalog.chunk AS known
-    ON known.schema_name = chunk.chunk_schema AND known.table_name = chunk.chunk_name
 JOIN pg_catalog.pg_class AS part ON part.oid = to_regclass(format('%I.%I', chunk.chunk_schema, chunk.chunk_name))
-LEFT JOIN _timescaledb_catalog.chunk AS store ON store.id = known.compressed_chunk_id
+JOIN _timescaledb_catalog.chunk AS known ON {{known}}
 LEFT JOIN _timescaledb_catalog.compression_chunk_size AS packed ON packed.chunk_id = known.id
 CROSS JOIN LATERAL (
     SELECT coalesce(nullif(pg_stat_get_live_tuples(part.oid), 0), greatest(part.reltuples, 0)::bigint)) AS loose (rows)

@@ -50,6 +50,7 @@ from storekeeper.timescale.hypertable_state import (
 )
 from storekeeper.timescale.levels import Level, level_of
 from storekeeper.timescale.quoting import create_index, create_table, instant, listed, literal, qualified, quoted
+from storekeeper.timescale.rollups import gone_before
 from storekeeper.timescale.spellings import NEWEST, Spelling, Version, spelling
 from storekeeper.timescale.statement import Inspection, Statement
 from storekeeper.timescale.verifying import verification
@@ -78,6 +79,23 @@ UNION ALL
 SELECT dataset, CAST(:made_lower AS timestamptz), CAST(:made_upper AS timestamptz)
 FROM storekeeper.watermarks WHERE dataset = :rollup AND rolled_up"""
 
+_HELD = "SELECT format('%I.%I', held.schema_name, held.table_name)::regclass"
+
+#: Who reads by a snapshot of before looks, once rows were taken into a columnstore, there alone, and does not see them
+#: there. So readers are waited for; not in the queue for the lock, in which those who come later would wait too.
+_WHEN_NOBODY_READS = """
+DO $alone$ BEGIN
+    FOR attempt IN 1..400 LOOP
+        BEGIN
+            LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.025);
+        END;
+    END LOOP;
+    RAISE lock_not_available USING MESSAGE = 'somebody reads it all the time';
+END $alone$"""
+
 _PENDING = """
 SELECT change.lower, change.upper FROM storekeeper.invalidations AS change WHERE change.dataset = :dataset"""
 
@@ -97,6 +115,10 @@ class HypertablesEngine:
     @property
     def label(self) -> str:
         return f"TimescaleDB {'.'.join(map(str, self.version))}"
+
+    @property
+    def copies_late(self) -> bool:
+        return self.words.copies_late
 
     @property
     def words(self) -> Spelling:
@@ -194,23 +216,29 @@ class HypertablesEngine:
         ]
 
     def chunks(self, level: Level) -> Inspection[list[Chunk]]:
-        return Inspection(Statement(CHUNKS, _names(level)), lambda rows: [chunk_of(level, row) for row in rows])
+        return Inspection(
+            Statement(self._of_version(CHUNKS), _names(level)), lambda rows: [chunk_of(level, row) for row in rows]
+        )
 
     def leftovers(self, level: Level) -> Inspection[list[Chunk]]:
         return Inspection(Statement("SELECT 1 WHERE false"), lambda rows: [])
 
     def statistics(self, level: Level) -> Inspection[Statistics]:
-        return Inspection(Statement(STATISTICS, _names(level)), statistics_of)
+        return Inspection(Statement(self._of_version(STATISTICS), _names(level)), statistics_of)
 
     def make_chunks(self, level: Level, ranges: Iterable[Range]) -> list[Statement]:
-        held = "SELECT format('%I.%I', held.schema_name, held.table_name)::regclass"
-        return [
-            Statement(
-                f"SELECT _timescaledb_functions.create_chunk(({held} FROM ({select_held(level)}) AS held), "
-                f"jsonb_build_object({literal(level.time)}, "
-                f"jsonb_build_array({_microseconds(piece.lower)}, {_microseconds(piece.upper)})))"
-            )
+        made = (
+            f"_timescaledb_functions.create_chunk(({_HELD} FROM ({select_held(level)}) AS held), "
+            f"jsonb_build_object({literal(level.time)}, "
+            f"jsonb_build_array({_microseconds(piece.lower)}, {_microseconds(piece.upper)})))"
             for piece in ranges
+        )
+        if self.words.makes_again:
+            return [Statement(f"SELECT {chunk}") for chunk in made]
+        # of one that was dropped the server says there that it is not found
+        return [
+            Statement(f"DO $$ BEGIN PERFORM {chunk}; EXCEPTION WHEN undefined_object THEN NULL; END $$")
+            for chunk in made
         ]
 
     def ask_for_chunks(self, level: Level, ranges: Iterable[Range]) -> list[Statement]:
@@ -254,8 +282,11 @@ class HypertablesEngine:
         return verification(level, window, lambda one, where: select_continuous(one, self._extension, where))
 
     def compress(self, level: Level, chunk: Chunk) -> list[Statement]:
-        name = literal(qualified(chunk.schema or level.schema, chunk.name))
-        return [Statement(self.words.compress.format(schema=self._extension, chunk=name))]
+        table = qualified(chunk.schema or level.schema, chunk.name)
+        return [
+            Statement(self.words.compress.format(schema=self._extension, chunk=literal(table))),
+            Statement(_WHEN_NOBODY_READS.format(table=table)),
+        ]
 
     def recompress(self, level: Level, chunk: Chunk) -> list[Statement]:
         return self.compress(level, chunk)
@@ -296,6 +327,9 @@ class HypertablesEngine:
         )
         return Definition((Statement(wanted),), differs)
 
+    def _of_version(self, template: str) -> str:
+        return template.format(known=self.words.known_chunk, packed=self.words.packed_in)
+
     @property
     def _extension(self) -> str:
         return quoted(self.schema)
@@ -303,8 +337,8 @@ class HypertablesEngine:
 
 def _known(level: Level, late_rows: str) -> Statement:
     return Statement(
-        "INSERT INTO storekeeper.watermarks (dataset, late_rows, chunk) "
-        f"VALUES ({literal(level.name)}, {literal(late_rows)}, {literal(level.chunk.sql)})"
+        "INSERT INTO storekeeper.watermarks (dataset, late_rows, chunk, dropped_before)\n"
+        f"VALUES ({literal(level.name)}, {literal(late_rows)}, {literal(level.chunk.sql)}, {gone_before(level)})"
     )
 
 

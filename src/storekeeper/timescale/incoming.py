@@ -84,6 +84,17 @@ def copy_staged(columns: Sequence[str]) -> str:
     return f"COPY {_STAGED} ({listed(columns)}) FROM STDIN WITH (FORMAT binary)"
 
 
+def insert_staged(level: Level, columns: Sequence[str]) -> list[Statement]:
+    """All staged rows, in the order in which they were staged."""
+    names = listed(columns)
+    return [
+        Statement(
+            f"INSERT INTO {qualified(level.schema, level.table_name)} ({names})\n"
+            f"SELECT {names} FROM {_STAGED} ORDER BY ctid"
+        )
+    ]
+
+
 def analyze_staged(level: Level) -> list[Statement]:
     """Tells the planner how many rows are staged: a few are looked up, many are joined."""
     return [Statement(f"ANALYZE {_STAGED} ({listed(level.natural_key)})")]

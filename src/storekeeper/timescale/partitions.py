@@ -15,7 +15,7 @@ from storekeeper.timescale.capture import capture, lock_series
 from storekeeper.timescale.chunks import Chunk, Statistics
 from storekeeper.timescale.levels import Level, level_of
 from storekeeper.timescale.quoting import create_index, create_table, instant, listed, literal, qualified, quoted
-from storekeeper.timescale.rollups import select_rollup
+from storekeeper.timescale.rollups import gone_before, select_rollup
 from storekeeper.timescale.statement import Inspection, Statement
 from storekeeper.timescale.verifying import verification, within
 
@@ -84,6 +84,7 @@ class PartitionsEngine:
     label: str = "plain PostgreSQL partitions"
     columnstore: bool = False
     detaches: bool = True
+    copies_late: bool = True
     refreshes_alone: bool = False
     note: str = field(default="", compare=False)
 
@@ -127,8 +128,8 @@ class PartitionsEngine:
             Statement(f"{create_table(level.table)} PARTITION BY RANGE ({quoted(level.time)})"),
             *(Statement(create_index(index)) for index in indexes),
             Statement(
-                "INSERT INTO storekeeper.watermarks (dataset, late_rows, chunk) "
-                f"VALUES ({literal(level.name)}, {literal(late_rows)}, {literal(level.chunk.sql)})"
+                "INSERT INTO storekeeper.watermarks (dataset, late_rows, chunk, dropped_before) VALUES\n"
+                f"({literal(level.name)}, {literal(late_rows)}, {literal(level.chunk.sql)}, {gone_before(level)})"
             ),
             *capture(level),
         ]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from storekeeper.catalog import Aggregate, Measure
 from storekeeper.span import ORIGIN, Span
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.quoting import instant, listed, qualified, quoted
+from storekeeper.timescale.quoting import instant, listed, literal, qualified, quoted
 
 
 def bucket_of(every: Span, time: str) -> str:
@@ -21,6 +21,19 @@ def bucket_of(every: Span, time: str) -> str:
         # the remainder of a negative number is negative
         month += f" - make_interval(months => (({count} % {every.months}) + {every.months}) % {every.months})"
     return f"({month}) AT TIME ZONE 'UTC'"
+
+
+def gone_before(level: Level) -> str:
+    """The watermark of a level that is made now: from it on, nothing is gone of what its buckets are made of. NULL
+    where nothing is gone at all, and for the rows."""
+    if not level.depth:
+        return "NULL"
+    every = level.buckets.every
+    before = bucket_of(every, "(source.dropped_before - INTERVAL '1 microsecond')")
+    # a month is as long as it is in UTC, whatever zone the session has
+    first = f"({before} AT TIME ZONE 'UTC' + INTERVAL '{every.sql}') AT TIME ZONE 'UTC'"
+    dataset = literal(level.source.name)
+    return f"(SELECT {first} FROM storekeeper.watermarks AS source WHERE source.dataset = {dataset})"
 
 
 def aggregate(measure: Measure, time: str, ties: tuple[str, ...], source: sa.Table) -> str:

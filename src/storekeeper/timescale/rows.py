@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -13,25 +14,30 @@ from storekeeper.errors import ColumnError, InputError
 from storekeeper.timescale.bars import as_read
 from storekeeper.timescale.conditions import Condition, among, listed_keys, since
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.quoting import listed, qualified, quoted
+from storekeeper.timescale.quoting import instant, listed, qualified, quoted
 from storekeeper.timescale.statement import Statement
+
+#: The greatest BIGINT.
+_MOST: Final = 2**63 - 1
 
 
 def read_columns(level: Level, names: Sequence[str] | None) -> tuple[sa.Column[object], ...]:
-    """The columns to read, all where None. Raises ColumnError."""
+    """The columns to read, all where None. Raises ColumnError, also for one that is named twice."""
     known = level.table.columns
     if names is not None and not len(names):
         raise ColumnError("no column was asked for", operation="read", target=level.name)
     for name in names or ():
-        if name not in known:
+        if name not in known.keys():  # noqa: SIM118  # the columns themselves are also known by their numbers
             hint = f"it has {', '.join(known.keys())}"
             raise ColumnError(f"there is no column {name!r}", operation="read", target=level.name, hint=hint)
+    if twice := sorted({name for name in names or () if list(names or ()).count(name) > 1}):
+        raise ColumnError(f"asked for twice: {', '.join(twice)}", operation="read", target=level.name)
     return tuple(known[name] for name in (names if names is not None else known.keys()))
 
 
 def check_count(count: object, what: str, least: int, *, target: str) -> None:
-    """Raises InputError where this is no whole number, or too small a one."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < least:
+    """Raises InputError where this is no whole number, or too small a one, or one that the server cannot count to."""
+    if not isinstance(count, int) or isinstance(count, bool) or not least <= count <= _MOST:
         raise InputError(f"{what}={count!r} is no count from {least} on", operation="read", target=target)
 
 
@@ -62,6 +68,21 @@ def select_rows(
         sql += "\nLIMIT :row_limit"
         parameters["row_limit"] = limit
     return Statement(sql, parameters)
+
+
+def share_range(level: Level, start: datetime | None, end: datetime | None) -> str:
+    """Locks the chunks of [start, end) against whoever takes them away or into the columnstore, and reads nothing.
+
+    A COPY takes its snapshot before it waits for the lock of a chunk: what was taken into the columnstore while it
+    waited it looks for there alone, where its snapshot does not show it.
+    """
+    bounds = [
+        f"{quoted(level.time)} {sign} TIMESTAMPTZ {instant(moment)}"
+        for sign, moment in ((">=", start), ("<", end))
+        if moment
+    ]
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    return f"SELECT FROM {qualified(level.schema, level.read_name)}{where} LIMIT 0"
 
 
 def key_of(hypertable: Hypertable) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.bars import select_bars
 from storekeeper.timescale.calendars import Calendar
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.hypertables import HypertablesEngine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import Route, level_for
 from storekeeper.timescale.rows import select_latest
@@ -64,6 +65,9 @@ def test_older_chunks_are_not_planned_for_where_the_newest_rows_are_recent(store
 @pytest.mark.timescale
 def test_rollups_are_verified_without_sorting_rows(store: Timescale, engine: Engine) -> None:
     """What takes a third of the time otherwise: rows come in groups, by the index. (These few would be sorted.)"""
+    assert isinstance(engine, HypertablesEngine)
+    if engine.version < (2, 25):
+        pytest.skip(f"the planner of {engine.label} knows no order of a chunk's rows within their group")
     store.refresh("lab.ticks", as_of=START + timedelta(days=30))
     rollup = Level(TICKS, 1)
     statement = engine.verify(rollup, Range(START, START + timedelta(days=1))).statement

@@ -343,3 +343,18 @@ async def test_a_stream_is_read_chunk_by_chunk_in_one_snapshot(
     assert pa.Table.from_batches(batches).equals(wanted)
     some = await taken(store.stream("lab.ticks", start=start, where={"symbol": ["A"]}, end=start + timedelta(days=3)))
     assert [batch.num_rows for batch in some] == [4, 3, 4]
+
+
+@pytest.mark.partitions
+async def test_a_database_that_writes_dates_in_a_way_of_its_own(
+    store: AsyncTimescale, psql: Psql, series_url: str, engine: Engine
+) -> None:
+    chunks, watermark = await store.chunks("lab.ticks"), await store.watermark("lab.ticks")
+    name = f'"{psql.info.dbname}"'.encode()
+    psql.execute(b"ALTER DATABASE " + name + b" SET datestyle = 'German'")
+    try:
+        async with opened(series_url, engine) as other:
+            assert await other.chunks("lab.ticks") == chunks
+            assert await other.watermark("lab.ticks") == watermark
+    finally:
+        psql.execute(b"ALTER DATABASE " + name + b" RESET datestyle")

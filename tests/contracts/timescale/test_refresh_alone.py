@@ -14,6 +14,7 @@ from storekeeper.catalog import Range
 from storekeeper.errors import UnavailableError
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.hypertables import HypertablesEngine
 from timescale_series import in_database, moment, stored_in
 from timescale_stores_async import opened
 
@@ -101,8 +102,9 @@ async def test_its_locks_end_with_it(store: AsyncTimescale, psql: Psql) -> None:
     assert left.fetchone() == (0,)
 
 
-async def test_nothing_below_a_watermark_is_made_anew(store: AsyncTimescale, psql: Psql) -> None:
+async def test_nothing_below_a_watermark_is_made_anew(store: AsyncTimescale, psql: Psql, engine: Engine) -> None:
     """Neither where the rows are gone nor where the rollup's own are, whatever is noted."""
+    assert isinstance(engine, HypertablesEngine)
     before = (await store.raw("lab.ticks_1h", exact=True)).to_pylist()
     psql.execute("UPDATE storekeeper.watermarks SET dropped_before = '2014-05-07 10:00Z' WHERE dataset = 'lab.ticks'")
     # as if they had gone: nobody is told
@@ -115,5 +117,7 @@ async def test_nothing_below_a_watermark_is_made_anew(store: AsyncTimescale, psq
     )
     await store.refresh("lab.ticks", as_of=TOLD)
     after = (await store.raw("lab.ticks_1h", exact=True)).to_pylist()
-    assert after == [one for one in before if not 10 <= one["bucket"].hour < 12]
+    # before 2.18 a refresh cannot be told to make what the server does not know to have changed
+    made_anew = range(10, 12) if engine.words.refresh else range(0)
+    assert after == [one for one in before if one["bucket"].hour not in made_anew]
     assert await store.pending("lab.ticks") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import psycopg
 import pytest
 
 from cold_series import CATALOG, COLD_TICKS, KEPT_CATALOG, ROLLED_UP, START, key, tick, ticks, tier
+from storekeeper.catalog import Catalog, Domain
 from storekeeper.errors import ConflictError, NotVerifiedError, StoreError
 from storekeeper.stores.cold.place import Directory
 from storekeeper.stores.cold.tier import ColdTier
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
+from storekeeper.timescale import tiers
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.statement import Statement
@@ -105,6 +108,66 @@ async def test_two_compress_at_once(two: Two) -> None:
     assert sum(chunk.compressed for chunk in await two[0].chunks("lab.ticks")) == 4
     await asyncio.gather(*(store.backfill("lab.ticks", ROWS, on_conflict="update") for store in two))
     assert await seen(two[0]) == EXPECTED
+
+
+@pytest.mark.timescale
+async def test_who_reads_sees_rows_that_are_taken_into_the_columnstore_meanwhile(
+    two: Two, psql: psycopg.Connection[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot of before has them beside it, where nobody looks any more."""
+    monkeypatch.setattr(tiers, "SMALL", 0)  # a statement a chunk
+    as_of = START + timedelta(days=11)
+    await two[0].compress("lab.ticks", as_of=as_of)
+    psql.execute("UPDATE lab.ticks SET bid = 1 WHERE time >= %s", (START + timedelta(days=1),))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    rows, compressing = 0, None
+    async with two[0].stream("lab.ticks") as batches:
+        async for batch in batches:
+            rows += batch.num_rows
+            if compressing is None:
+                compressing = asyncio.create_task(two[1].compress("lab.ticks", as_of=as_of))
+                async with asyncio.timeout(30):
+                    while not compressing.done() and psql.execute(waiting).fetchone() == (0,):
+                        await asyncio.sleep(0.01)
+    assert rows == len(ROWS)
+    assert compressing is not None
+    assert len(await compressing) == 3
+    assert await seen(two[0]) == EXPECTED
+
+
+@pytest.mark.timescale
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_who_waits_for_a_chunk_sees_what_was_taken_into_the_columnstore(
+    two: Two, psql: psycopg.Connection[tuple[object, ...]], series_url: str, engine: Engine, streamed: bool
+) -> None:
+    """As above, of one statement: its snapshot is not older than the lock that it waited for."""
+    await two[0].compress("lab.ticks", as_of=START + timedelta(days=11))
+    psql.execute("UPDATE lab.ticks SET bid = 1 WHERE time >= %s", (START + timedelta(days=1),))
+    chunk = next(chunk for chunk in await two[0].chunks("lab.ticks") if chunk.partial)
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+        "AND query NOT LIKE '%pg_stat_activity%'"
+    )
+
+    start, end = chunk.range.lower, chunk.range.upper
+
+    async def read(store: AsyncTimescale) -> int:
+        if not streamed:
+            return (await store.raw("lab.ticks", start=start, end=end)).num_rows
+        async with store.stream("lab.ticks", start=start, end=end) as batches:
+            return sum([batch.num_rows async for batch in batches])
+
+    plain = Catalog((Domain("lab", hypertables=(replace(COLD_TICKS, archive=False),)),))
+    async with opened(series_url, engine, plain) as store:
+        before = await read(store)
+        with psql.transaction():
+            for statement in engine.recompress(LEVEL, chunk):
+                psql.execute(statement.sql.encode())
+            reading = asyncio.create_task(read(store))
+            async with asyncio.timeout(30):
+                while psql.execute(waiting).fetchone() == (0,):
+                    await asyncio.sleep(0.01)
+        assert await reading == before > 0
 
 
 @pytest.mark.timescale

@@ -34,8 +34,8 @@ def text(engine: HypertablesEngine, hypertable: Hypertable = TICKS) -> str:
 @pytest.mark.parametrize(
     ("version", "since"),
     [
-        *(("2.13.1", (2, 14)), ("2.14.0", (2, 14)), ("2.17.2", (2, 14)), ("2.18.0", (2, 18)), ("2.27", (2, 18))),
-        *(("2.28.3", (2, 28)), ("2.31.0-dev", (2, 28)), ("nonsense", (2, 14))),
+        *(("2.13.1", (2, 14)), ("2.14.0", (2, 14)), ("2.17.2", (2, 15)), ("2.18.0", (2, 18)), ("2.27", (2, 18))),
+        *(("2.28.3", (2, 28)), ("2.31.0-dev", (2, 29)), ("nonsense", (2, 14))),
     ],
 )
 def test_the_words_of_a_version(version: str, since: Version) -> None:
@@ -53,9 +53,10 @@ def test_old_and_new_words() -> None:
     level = Level(TICKS, 0)
     assert "timescaledb.compress = true, timescaledb.compress_segmentby = 'symbol'" in text(OLD)
     assert "timescaledb.enable_columnstore = true, timescaledb.segmentby = 'symbol'" in text(NEW)
-    (old,), (new,) = (engine.compress(level, COMPRESSED) for engine in (OLD, NEW))
+    (old, _), (new, locked) = (engine.compress(level, COMPRESSED) for engine in (OLD, NEW))
     assert old.sql.startswith("SELECT public.compress_chunk('_timescaledb_internal._hyper_1_2_chunk'")
     assert new.sql.startswith("CALL public.convert_to_columnstore('_timescaledb_internal._hyper_1_2_chunk'")
+    assert "LOCK TABLE _timescaledb_internal._hyper_1_2_chunk IN ACCESS EXCLUSIVE MODE NOWAIT" in locked.sql
     (old,), (new,) = (engine.refresh(levels(TICKS)[1], CHUNK.range) for engine in (OLD, NEW))
     assert "force" not in old.sql
     assert "force => true" in new.sql

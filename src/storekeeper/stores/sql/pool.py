@@ -7,7 +7,12 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    suppress,
+)
 from math import ceil
 from os import dup
 from time import monotonic
@@ -168,13 +173,15 @@ class Pool:
         target: str = "",
         local: Mapping[str, str] = _NOTHING_LOCAL,
         isolation: Isolation | None = None,
+        first: str = "",
     ) -> AbstractContextManager[Connection]:
         """One transaction: committed at the end of the block, rolled back by an exception; never run again.
 
         It is cut off after `timeout` seconds (the pool's own by default, None for never). `local` are server settings
-        that hold for this transaction, such as {"lock_timeout": "2s", "app.current_user_id": "…"}.
+        that hold for this transaction, such as {"lock_timeout": "2s", "app.current_user_id": "…"}. `first` is SQL that
+        is sent with its BEGIN, and whose answer nobody reads.
         """
-        terms = Terms(self._seconds(timeout), isolation, local)
+        terms = Terms(self._seconds(timeout), isolation, local, first=first)
         return self._transaction(terms, operation, target, caller())
 
     def autocommit(
@@ -241,12 +248,17 @@ class Pool:
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
-        with translated(operation, target, rules=self._rules, store=self.store):
+        with self.naming(operation, target):
             with driver.cursor() if parameters is None else psycopg.ClientCursor(driver) as cursor:
                 with cursor.copy(statement, parameters) as copy:
                     yield copy
                 rows = cursor.rowcount
         self._watch.statements.add(statement, monotonic() - started, rows)
+
+    def naming(self, operation: str, target: str) -> AbstractContextManager[None]:
+        """What fails within it fails by an error of this package that names these two, at once: a transaction does
+        so at its end."""
+        return translated(operation, target, rules=self._rules, store=self.store)
 
     def health(self) -> Health:
         """How the store is: never raises what the store fails by, but says it."""
@@ -282,7 +294,7 @@ class Pool:
     @contextmanager
     def _transaction(self, terms: Terms, operation: str, target: str, place: str) -> Iterator[Connection]:
         with self._borrowed(terms, operation, target or self.store, place) as connection:
-            with translated(operation, target, rules=self._rules, store=self.store):
+            with self.naming(operation, target):
                 connection.begin()
                 try:
                     yield connection

@@ -6,7 +6,13 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from math import ceil
 from os import dup
 from time import monotonic
@@ -167,13 +173,15 @@ class AsyncPool:
         target: str = "",
         local: Mapping[str, str] = _NOTHING_LOCAL,
         isolation: Isolation | None = None,
+        first: str = "",
     ) -> AbstractAsyncContextManager[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back by an exception; never run again.
 
         It is cut off after `timeout` seconds (the pool's own by default, None for never). `local` are server settings
-        that hold for this transaction, such as {"lock_timeout": "2s", "app.current_user_id": "…"}.
+        that hold for this transaction, such as {"lock_timeout": "2s", "app.current_user_id": "…"}. `first` is SQL that
+        is sent with its BEGIN, and whose answer nobody reads.
         """
-        terms = Terms(self._seconds(timeout), isolation, local)
+        terms = Terms(self._seconds(timeout), isolation, local, first=first)
         return self._transaction(terms, operation, target, caller())
 
     def autocommit(
@@ -240,12 +248,17 @@ class AsyncPool:
         driver = raw.driver_connection
         assert driver is not None
         started = monotonic()
-        with translated(operation, target, rules=self._rules, store=self.store):
+        with self.naming(operation, target):
             async with driver.cursor() if parameters is None else psycopg.AsyncClientCursor(driver) as cursor:
                 async with cursor.copy(statement, parameters) as copy:
                     yield copy
                 rows = cursor.rowcount
         self._watch.statements.add(statement, monotonic() - started, rows)
+
+    def naming(self, operation: str, target: str) -> AbstractContextManager[None]:
+        """What fails within it fails by an error of this package that names these two, at once: a transaction does
+        so at its end."""
+        return translated(operation, target, rules=self._rules, store=self.store)
 
     async def health(self) -> Health:
         """How the store is: never raises what the store fails by, but says it."""
@@ -283,7 +296,7 @@ class AsyncPool:
         self, terms: Terms, operation: str, target: str, place: str
     ) -> AsyncIterator[AsyncConnection]:
         async with self._borrowed(terms, operation, target or self.store, place) as connection:
-            with translated(operation, target, rules=self._rules, store=self.store):
+            with self.naming(operation, target):
                 await connection.begin()
                 try:
                     yield connection

@@ -17,6 +17,10 @@ Isolation = Literal["read committed", "repeatable read", "serializable"]
 #: An execution option of a connection on which long statements are expected: they are not reported as slow.
 BULK: Final = "storekeeper_bulk"
 
+#: Rendering to days (date_trunc, ::date, to_char) goes by the session's zone, and so do the datetimes of psycopg; it
+#: reads them as ISO alone writes them.
+_RENDERING: Final = {"TimeZone": "UTC", "DateStyle": "ISO"}
+
 #: transaction_timeout exists from here on.
 HAS_TRANSACTION_TIMEOUT: Final = 170000
 
@@ -34,18 +38,21 @@ DEFAULT: Final = Default.DEFAULT
 class Terms:
     """What holds for one transaction.
 
-    `timeout` in seconds, None for none; `local` are server settings by name, set as SET LOCAL does. `autocommit` is no
-    transaction at all: `local` then holds for as long as the connection is borrowed.
+    `timeout` in seconds, None for none; `local` are server settings by name, set as SET LOCAL does; `first` is a
+    statement that goes with them. `autocommit` is no transaction at all: `local` then holds for as long as the
+    connection is borrowed.
     """
 
     timeout: float | None
     isolation: Isolation | None = None
     local: Mapping[str, str] = field(default_factory=dict)
     autocommit: bool = False
+    first: str = ""
 
 
 def opening(terms: Terms, server_version: int, role_limit_ms: int = 0) -> str:
-    """The statements that open a transaction on these terms: BEGIN and every SET LOCAL, to be sent as one message.
+    """The statements that open a transaction on these terms: BEGIN, every SET LOCAL, and what goes first, to be sent as
+    one message.
 
     `role_limit_ms` is the statement_timeout that the role has of its own (0: none). On servers without
     transaction_timeout ours stands in for it, but never loosens the role's.
@@ -56,14 +63,14 @@ def opening(terms: Terms, server_version: int, role_limit_ms: int = 0) -> str:
     begin = "BEGIN"
     if terms.isolation is not None:
         begin += f" ISOLATION LEVEL {terms.isolation.upper()}"
-    # rendering to days (date_trunc, ::date, to_char) goes by the session's zone, and so do the datetimes of psycopg
-    settings = {"TimeZone": "UTC", **_time_limits(terms.timeout, server_version, role_limit_ms), **terms.local}
-    return "; ".join((begin, *(f"SET LOCAL {assignment(*setting)}" for setting in settings.items())))
+    settings = {**_RENDERING, **_time_limits(terms.timeout, server_version, role_limit_ms), **terms.local}
+    told = (f"SET LOCAL {assignment(*setting)}" for setting in settings.items())
+    return "; ".join((begin, *told, *((terms.first,) if terms.first else ())))
 
 
 def session_opening(terms: Terms) -> str:
     """The statements that prepare a connection for work outside of transactions; RESET ALL undoes them."""
-    settings = {"TimeZone": "UTC", **terms.local}
+    settings = {**_RENDERING, **terms.local}
     return "; ".join(f"SET SESSION {assignment(*setting)}" for setting in settings.items())
 
 

@@ -41,6 +41,7 @@ from storekeeper.timescale.incoming import (
     copy_staged,
     direct,
     empty_staged,
+    insert_staged,
     key_order,
     merge_staged,
     segment_order,
@@ -123,11 +124,8 @@ class AsyncAppending:
         `straight` writes into the columnstore, and says for which chunks these are the first rows: in its order then.
         """
         try:
-            if self._on_conflict == "error":
-                await self._copy_chunks(rows, straight)
-                done = Appended(rows.count, rows.count, rounded=rounded, flagged=flagged or {})
-            else:
-                done = await self._merge(rows, rounded, flagged or {})
+            with self._pool.naming("append", self._level.name):
+                done = await self._written(rows, straight, rounded, flagged or {})
         except UniqueError as error:
             raise _naming_the_key(error) from error
         if self._level.hypertable.late_rows == "keep":
@@ -136,6 +134,21 @@ class AsyncAppending:
         self.updated += done.updated
         self.skipped += done.skipped
         return done
+
+    async def _written(
+        self,
+        rows: Grouped,
+        straight: Mapping[Range, bool] | None,
+        rounded: Mapping[str, int],
+        flagged: Mapping[str, int],
+    ) -> Appended:
+        if self._on_conflict != "error":
+            return await self._merge(rows, rounded, flagged)
+        if self._chunks.engine.copies_late:
+            await self._copy_chunks(rows, straight)
+        else:
+            await self._insert(rows)
+        return Appended(rows.count, rows.count, rounded=rounded, flagged=flagged)
 
     async def _late(self, rows: Grouped) -> int:
         """How many of these rows lie below the watermark. The triggers share its lock until this transaction ends."""
@@ -148,6 +161,20 @@ class AsyncAppending:
         megabyte, however few rows come to it."""
         names = rows.table.column_names
         await self._send(copy_into(self._level, names), rows.each(), rows.count, straight)
+
+    async def _insert(self, given: Grouped) -> None:
+        """Through a temporary table, some chunks at a time, where COPY into the table is not safe."""
+        names = given.table.column_names
+        pieces = given.several(_MERGED_AT_ONCE)
+        while (rows := await to_thread(next, pieces, None)) is not None:
+            await self._stage(rows, names)
+            await executed(self._connection, insert_staged(self._level, names))
+
+    async def _stage(self, rows: Table, names: Sequence[str]) -> None:
+        """These rows, and no others, into the temporary table."""
+        await executed(self._connection, empty_staged() if self._staged else staged(self._level, names))
+        self._staged = True
+        await self._send(copy_staged(names), [(None, rows)], rows.num_rows)
 
     async def _send(
         self,
@@ -189,9 +216,7 @@ class AsyncAppending:
         while (rows := await to_thread(next, pieces, None)) is not None:
             if key is not None:
                 rows = without_repeats(rows, key, "last" if update else "first")  # fewer of the same
-            await executed(self._connection, empty_staged() if self._staged else staged(level, names))
-            self._staged = True
-            await self._send(copy_staged(names), [(None, rows)], rows.num_rows)
+            await self._stage(rows, names)
             await executed(self._connection, analyze_staged(level))
             bounds = earliest_of(rows, level.time), latest_of(rows, level.time)
             merged = await inspected(

@@ -43,6 +43,11 @@ class ChunkMaker:
         self._local = _LOCAL if owner is None else {"role": owner, **_LOCAL}
         self._known: dict[str, tuple[Range, ...]] = {}
 
+    @property
+    def engine(self) -> Engine:
+        """What makes them."""
+        return self._engine
+
     def forget(self, level: Level) -> None:
         self._known.pop(level.name, None)
 

@@ -28,7 +28,7 @@ from storekeeper.stores.timescale.streaming import Batches
 from storekeeper.timescale.archived import share_rows
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
-from storekeeper.timescale.rows import count_of_keys, read_columns, select_latest, select_rows
+from storekeeper.timescale.rows import count_of_keys, read_columns, select_latest, select_rows, share_range
 from storekeeper.timescale.statement import Statement
 from storekeeper.timescale.tiers import by_chunk
 
@@ -64,7 +64,8 @@ class Reader:
         statement = select_rows(
             level, chosen, start=start, end=end, where=where, limit=limit, newest_first=newest_first
         )
-        with self._pool.begin(timeout=timeout, operation="read", target=level.name) as connection:
+        first = self._sharing(level, start, end)
+        with self._pool.begin(timeout=timeout, operation="read", target=level.name, first=first) as connection:
             return self._read(connection, statement, _decoder(chosen, exact, zone, "read", level.name))
 
     def stream(
@@ -87,8 +88,12 @@ class Reader:
             return Batches(self._streamed(level, wanted, start, end, batch_rows, timeout), wanted.schema)
         level = replace(level, shown=self._shown)
         statement = select_rows(level, wanted.columns, start=start, end=end, where=where, limit=None)
-        transaction = self._pool.begin(timeout=timeout, operation="read", target=level.name)
+        first = self._sharing(level, start, end)
+        transaction = self._pool.begin(timeout=timeout, operation="read", target=level.name, first=first)
         return Batches(self._batches(transaction, statement, wanted.decoder, batch_rows), wanted.schema)
+
+    def _sharing(self, level: Level, start: datetime | None, end: datetime | None) -> str:
+        return share_range(level, start, end) if self._engine.columnstore else ""
 
     def _streamed(
         self,
