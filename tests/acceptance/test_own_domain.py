@@ -153,9 +153,9 @@ def test_a_domain_without_revisions_is_told_so(own: CommandLine) -> None:
     for _ in range(2):
         said = own("migrate").out
         assert (
-            "timescale: weather: declares hypertables, and has no revision for timescale: nothing here makes them"
-            in said
-        )
+            "timescale: weather: declares hypertables, and has no revision for timescale: nothing here makes them; "
+            "write one by `storekeeper migrate new weather --store timescale -m …`"
+        ) in said
     refused = own("ingest", "weather.readings", "readings.csv", "--json", code=3)
     assert refused.error["error"] == "NotMigratedError"
 

@@ -242,7 +242,10 @@ def _without_revisions(platform: Platform, sql: _Sql) -> Iterator[Step]:
         declared = len(domain.tables) if sql.store == "postgres" else len(domain.hypertables)
         if declared and domain.name not in sql.history.branches:
             what = "tables" if sql.store == "postgres" else "hypertables"
-            detail = f"declares {what}, and has no revision for {sql.store}: nothing here makes them"
+            detail = (
+                f"declares {what}, and has no revision for {sql.store}: nothing here makes them; write one by "
+                f"`storekeeper migrate new {domain.name} --store {sql.store} -m …`"
+            )
             yield Step(sql.store, "report", domain.name, detail)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from series_servers import SeriesServer
 from storekeeper import Aggregate, Measure, days, hours, years
 from storekeeper.catalog import Catalog, Domain, Hypertable
-from storekeeper.errors import InputError, ValueFitError
+from storekeeper.errors import DeclarationError, InputError, ValueFitError
 from storekeeper.span import Span
 from storekeeper.stores.sql.arrow import pc
 from storekeeper.stores.timescale.gaps import Gaps
@@ -51,8 +51,18 @@ def _numbered(name: str, kind: type[sa.Integer]) -> Hypertable:
     return Hypertable(table, time="time", chunk=days(1), natural_key=("number", "time"))
 
 
+_coded = sa.Table(
+    "coded",  # a key that the server pads
+    _METADATA,
+    sa.Column("time", _TIME, nullable=False),
+    sa.Column("code", sa.CHAR(4), nullable=False),
+    sa.Column("price", sa.Integer),
+    sa.Index("idx_coded", "code", "time", unique=True),
+)
+CODED = Hypertable(_coded, time="time", chunk=days(1), natural_key=("code", "time"))
+
 SMALL, LARGE = _numbered("small", sa.Integer), _numbered("large", sa.BigInteger)
-CATALOG = Catalog((Domain("lab", hypertables=(PLAIN, SMALL, LARGE)),))
+CATALOG = Catalog((Domain("lab", hypertables=(PLAIN, SMALL, LARGE, CODED)),))
 START, END = moment("2024-03-01 00:00"), moment("2024-03-01 04:00")
 CLOSE = (Measure("close", Aggregate.LAST, ("price",)),)
 
@@ -135,3 +145,15 @@ def test_a_measure_of_any_name(store: Timescale, name: str) -> None:
         PLAIN, every=days(1), start=START, end=END, gaps="last", measures=[Measure(name, Aggregate.LAST, ("price",))]
     )
     assert bars.column(name).to_pylist() == [2.5]
+
+
+def test_keys_that_are_one_to_the_server_alone(store: Timescale) -> None:
+    rows = [{"time": START, "code": code, "price": price} for price, code in enumerate(("a", "b", "a ", "b"))]
+    done = store.upsert("lab.coded", rows)
+    assert (done.rows, done.inserted, done.skipped) == (4, 2, 2)
+    assert (store.raw("lab.coded", columns=["price"]))["price"].to_pylist() == [2, 3]
+
+
+def test_a_type_that_cannot_be_written_is_named_with_its_column(store: Timescale) -> None:
+    with pytest.raises(DeclarationError, match=r"append lab\.plain: column wide: NUMERIC\(100, 20\) has more than"):
+        store.append("lab.plain", [{"time": START}])

@@ -126,7 +126,52 @@ def test_what_ended_the_block_is_not_hidden(store: Timescale, psql: Psql) -> Non
             ticks.add(tick(0), tick(1, price=-1))
             raise KeyError("mine")
     assert "refused" in caught.value.__notes__[0]
+    refused = caught.value.__context__
+    assert isinstance(refused, RefusedRowsError)
+    assert [row["price"] for row, _ in refused.refused] == [-1]
     assert len(prices(psql)) == 1
+
+
+def test_rows_that_are_left_are_handed_back_whatever_ended_the_block(store: Timescale, psql: Psql) -> None:
+    psql.execute("ALTER TABLE lab.ticks RENAME TO away")
+    with pytest.raises(UnwrittenRowsError) as full:
+        with store.writer("lab.ticks", size=1, capacity=2, seconds=0.01) as ticks:
+            for minute in range(10):
+                ticks.add(tick(minute))
+    assert [row["time"] for row in full.value.rows] == [START, START + timedelta(minutes=1)]
+    assert isinstance(full.value.__cause__, NotMigratedError)
+
+    with pytest.raises(UnwrittenRowsError) as flushed:
+        with store.writer("lab.ticks", seconds=60) as ticks:
+            ticks.add(tick())
+            ticks.flush()
+    assert len(flushed.value.rows) == 1
+
+    def failing(_: pa.Table) -> None:
+        psql.execute("ALTER TABLE lab.ticks RENAME TO away")
+        raise LookupError("mine")
+
+    psql.execute("ALTER TABLE lab.away RENAME TO ticks")
+    with pytest.raises(UnwrittenRowsError) as told:
+        with store.writer("lab.ticks", seconds=60, on_written=failing) as ticks:
+            ticks.add(tick(0), tick(1, bid=1))  # of other columns: written apart
+            ticks.flush()
+    assert len(told.value.rows) == 1
+    assert isinstance(told.value.__cause__, NotMigratedError)
+    assert isinstance(told.value.__context__, LookupError)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        with store.writer("lab.ticks", seconds=60) as ticks:
+            ticks.add(tick())
+            try:
+                raise KeyError("first")
+            except KeyError:
+                _ = 1 / 0
+    assert "could not be written" in caught.value.__notes__[0]
+    assert isinstance(caught.value.__context__, KeyError)
+    left = caught.value.__context__.__context__
+    assert isinstance(left, UnwrittenRowsError)
+    assert len(left.rows) == 1
 
 
 def test_who_is_given_the_rows_may_fail(store: Timescale, psql: Psql) -> None:

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.sql.ddl import CreateIndex
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from storekeeper.catalog import Catalog
 
@@ -33,6 +34,14 @@ _PARTITION: Final = re.compile(r"_(?:y?\d{4}(?:m?\d{2})?|p\d{8}(?:t\d{4})?)$")
 _WORD: Final = re.compile(r"'(?:[^']|'')*'|\w+")
 _LONGEST: Final = 200
 _LITERAL: Final = {"literal_binds": True}
+#: How the names end that the server makes.
+_SUFFIXES: Final[dict[type[sa.Constraint], str]] = {
+    sa.PrimaryKeyConstraint: "pkey",
+    sa.ForeignKeyConstraint: "fkey",
+    sa.UniqueConstraint: "key",
+    sa.CheckConstraint: "check",
+    ExcludeConstraint: "excl",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +196,20 @@ def _columns_in(text: str, table: sa.Table) -> tuple[str, ...]:
 
 
 def _name(constraint: sa.Constraint) -> str:
+    """A constraint's name: what it is declared with, else what the server makes of its table and columns."""
+    if constraint.name is None:
+        kind = next((word for type_, word in _SUFFIXES.items() if isinstance(constraint, type_)), "")
+        return "_".join((constraint.table.name, *_fields_in_name(constraint), kind))
     return str(_DIALECT.identifier_preparer.format_constraint(constraint) or "").strip('"')
+
+
+def _fields_in_name(constraint: sa.Constraint) -> tuple[str, ...]:
+    if isinstance(constraint, sa.CheckConstraint):
+        fields = _columns_in(str(constraint.sqltext), constraint.table)
+        return fields if len(fields) == 1 else ()
+    if isinstance(constraint, sa.PrimaryKeyConstraint) or not isinstance(constraint, ColumnCollectionConstraint):
+        return ()
+    return tuple(column.name for column in constraint.columns)
 
 
 def _shown(text: str) -> str:

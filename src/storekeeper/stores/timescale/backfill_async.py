@@ -96,7 +96,7 @@ class AsyncBackfiller:
 
 def frames_of(rows: ManyRows) -> Iterator[Rows]:
     """The rows as one frame, or the frames that there are, one after another."""
-    if isinstance(rows, (ArrowStream, str, bytes, Mapping)) or hasattr(rows, "columns"):  # a frame, or what is none
+    if isinstance(rows, (ArrowStream, str, bytes, Mapping)) or hasattr(type(rows), "columns"):  # a frame, or none
         return iter((cast("Rows", rows),))
     items = iter(cast("Iterable[Any]", rows))
     first = next(items, None)

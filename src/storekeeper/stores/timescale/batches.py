@@ -95,6 +95,7 @@ def merge_key(hypertable: Hypertable) -> tuple[str, ...] | None:
     """The natural key, where two of its values are equal here exactly if they are to the server."""
     for name in hypertable.natural_key:
         type_ = hypertable.table.columns[name].type
-        if getattr(type_, "collation", None) or kind_of(type_).name in ("float8", "float4", "json", "jsonb"):
+        padded = isinstance(type_, sa.CHAR)  # to the server "a" and "a " are one
+        if padded or getattr(type_, "collation", None) or kind_of(type_).name in ("float8", "float4", "json", "jsonb"):
             return None
     return hypertable.natural_key

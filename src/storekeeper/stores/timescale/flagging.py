@@ -59,10 +59,10 @@ def _value(term: Term, table: Table, target: sa.Table) -> Array:
             zero = pc.equal(right, 0.0)
             return pc.divide(left, pc.if_else(zero, pa.scalar(None, pa.float64()), right))
         case "+" | "-" | "*":
-            left, right = (_wide(part) for part in parts)
+            left, right = _alike(*(_roomy(part) for part in parts))
             return _ARITHMETIC[term.operator](left, right)
         case _:
-            return _COMPARISONS[term.operator](*parts)
+            return _compared(term.operator, *_alike(*parts))
 
 
 _ARITHMETIC = {"+": pc.add_checked, "-": pc.subtract_checked, "*": pc.multiply_checked}
@@ -76,8 +76,39 @@ _COMPARISONS = {
 }
 
 
-def _wide(value: Array) -> Array:
-    """Decimals with room for what is computed of them."""
-    if pa.types.is_decimal128(value.type):
-        return pc.cast(value, pa.decimal256(value.type.precision, value.type.scale))
-    return value
+def _alike(left: Array, right: Array) -> tuple[Array, Array]:
+    """A float and another number as the server takes them together: as doubles, the nearest ones."""
+    if left.type == right.type or not (pa.types.is_floating(left.type) or pa.types.is_floating(right.type)):
+        return left, right
+    return pc.cast(left, pa.float64(), safe=False), pc.cast(right, pa.float64(), safe=False)
+
+
+def _compared(operator: str, left: Array, right: Array) -> Array:
+    """NaN is to the server equal to itself, and greater than every other number."""
+    found = _COMPARISONS[operator](left, right)
+    if not pa.types.is_floating(left.type):
+        return found
+    one, other = pc.is_nan(left), pc.is_nan(right)
+    match operator:
+        case "=":
+            return pc.or_(found, pc.and_(one, other))
+        case "<>":
+            return pc.and_not(found, pc.and_(one, other))
+        case "<":
+            return pc.or_(found, pc.and_not(other, one))
+        case "<=":
+            return pc.or_(found, other)
+        case ">":
+            return pc.or_(found, pc.and_not(one, other))
+        case _:
+            return pc.or_(found, one)
+
+
+def _roomy(value: Array) -> Array:
+    """Decimals with room for what is computed of them: no more digits than there are, in the widest type."""
+    if not pa.types.is_decimal(value.type):
+        return value
+    scale = value.type.scale
+    most = value.as_py() if isinstance(value, pa.Scalar) else pc.max(pc.abs(value)).as_py()
+    whole = max(most.adjusted() + 1, 0) if most else 0
+    return pc.cast(value, pa.decimal256(max(whole + scale, 1), scale))

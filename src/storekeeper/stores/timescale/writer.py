@@ -41,7 +41,9 @@ class Writer:
     by `add`, with `append`'s errors. Rows that the store refuses (a CHECK, a key that is there, retention) are found,
     the others are written, and the next call raises RefusedRowsError with them; the row of an `add` that raises is not
     taken. While the store cannot be reached rows stay in the buffer, and are tried again every `seconds`: `flush`
-    raises why, and `add` does once the buffer is full. Rows that are left at the end come with UnwrittenRowsError.
+    raises why, and `add` does once the buffer is full. Rows that are left at the end come with UnwrittenRowsError, also
+    where an error of `add` or `flush` ended the block; where one of the caller's did, that goes on, and what the end of
+    the writer has to tell is the last `__context__` of it.
 
     Rows are written in the order in which they were added. It may be used by several tasks (or threads) at once.
     """
@@ -83,6 +85,7 @@ class Writer:
         self._due = 0.0
         self._refused: list[tuple[Row, StorekeeperError]] = []
         self._failure: Exception | None = None  # why nothing was written the last time
+        self._said: Exception | None = None  # what `add` or `flush` raised last of all this
         self._complaint: Exception | None = None  # of whom the rows were given to afterwards
         self._closing = False
         self._running = False
@@ -95,13 +98,15 @@ class Writer:
             self._complain()
             while self._running and self._rows and len(self._rows) + len(rows) > self._capacity:
                 if self._failure is not None:
-                    raise self._failure
+                    self._said = self._failure
+                    raise self._said
                 self._wanted = self._taken
                 self._monitor.ring()
                 self._monitor.wait()
                 self._complain()
             if self._closing or not self._running:
-                raise self._closed()
+                self._said = self._closed()
+                raise self._said
             if not self._rows:
                 self._due = monotonic() + self._seconds
             self._rows.extend(dict(row) for row in rows)
@@ -120,7 +125,8 @@ class Writer:
                 self._monitor.wait()
             self._complain()
             if self._settled < wanted:
-                raise self._failure or self._closed()
+                self._said = self._failure or self._closed()
+                raise self._said
             return self.written
 
     def __enter__(self) -> Self:
@@ -140,15 +146,28 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Flushes, whatever ended the block."""
-        try:
-            self.close()
-        except Exception as failure:
-            if error is None:
-                raise
-            error.add_note(f"and at the end of the writer: {failure}")
+        left = self._ended()
+        if left is None:
+            return
+        if error is None:
+            raise left
+        last: BaseException = error
+        while last.__context__ is not None:
+            last = last.__context__
+        if isinstance(left, UnwrittenRowsError) and error is self._said:  # not the caller's: rows come first
+            last.__context__, left.__context__ = left.__context__, error
+            left.add_note(f"and: {error}")
+            raise left
+        error.add_note(f"and at the end of the writer: {left}")
+        last.__context__ = left
 
     def close(self) -> None:
         """Flushes once more, and takes no more rows. Raises RefusedRowsError, UnwrittenRowsError."""
+        if (left := self._ended()) is not None:
+            raise left
+
+    def _ended(self) -> Exception | None:
+        """Closes the writer: what is to be told at its end, each the context of the one before."""
         with self._monitor:
             self._closing = True
             self._monitor.ring()
@@ -169,12 +188,12 @@ class Writer:
         for error, other in pairwise(told):  # there is no next call: each leads to what else there is
             error.__context__ = other
             told[0].add_note(f"and: {other}")
-        if told:
-            raise told[0]
+        return told[0] if told else None
 
     def _complain(self) -> None:
         """Raises what is to be told, once."""
         if (complaint := self._untold()) is not None:
+            self._said = complaint
             raise complaint
 
     def _untold(self) -> Exception | None:

@@ -135,7 +135,8 @@ def test_no_rows_are_taken_as_none() -> None:
         ([{"time": MOMENT, "price": 1}], "column symbol is missing"),
         ([{**ROW, "symbl": "A"}], "no column symbl"),
         (FRAME.set_axis(["time", "symbol", "price", "price"], axis=1), "column price stands twice"),
-        (FRAME.set_index("time"), "column time is missing"),
+        (FRAME.set_index("time"), r"column time is in the index of the frame, which is not read\nHINT: .*reset_index"),
+        (FRAME.assign(volume=1).set_index(["symbol", "volume"]), "column symbol, volume is in the index"),
     ],
 )
 def test_columns_that_are_missing_unknown_or_double(rows: Rows, says: str) -> None:
@@ -162,8 +163,9 @@ def test_what_the_server_computes_or_fills_in() -> None:
     ],
 )
 def test_what_holds_no_rows(rows: Any) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as caught:
         take(rows)
+    assert caught.value.hint or "Arrow's types" in caught.value.cause
 
 
 # Values: (column, value, what the error says)
@@ -255,6 +257,19 @@ def test_a_naive_time_is_never_taken_for_utc(rows: Rows) -> None:
         take(rows)
 
 
+@pytest.mark.parametrize("column", ["time", "price"])
+def test_a_period_is_neither_a_time_nor_a_number(column: str) -> None:
+    frame = FRAME.assign(**{column: pd.period_range("2014-05-01", periods=len(FRAME), freq="D")})
+    for rows in (frame, pa.Table.from_pandas(frame)):
+        with pytest.raises(ValueFitError, match=f"row 0, column {column}: 16191 is the number of a pandas period"):
+            take(rows)
+
+
+def test_a_missing_time_of_pandas_is_not_called_naive() -> None:
+    with pytest.raises(ValueFitError, match="row 0, column time: NaT is not a time"):
+        take([{**ROW, "time": pd.NaT}])
+
+
 def test_a_time_finer_than_a_microsecond_is_not_cut() -> None:
     finer = FRAME.assign(time=FRAME["time"].astype("datetime64[ns, UTC]") + pd.Timedelta(1, "ns"))
     for rows in (finer, finer.astype(object)):
@@ -275,8 +290,18 @@ def test_the_years_that_can_be_written() -> None:
         "0001-01-01T00:00:00+00:00",
         "9999-12-31T23:59:59.999999+00:00",
     ]
-    with pytest.raises(ValueFitError, match="is outside of the years"):
-        take([{**ROW, "time": "0000-12-31T23:59:59Z"}])
+    beyond = [
+        "0000-12-31T23:59:59Z",
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))),
+    ]
+    for time in beyond:
+        with pytest.raises(ValueFitError, match=r"row 1, column time: .* is outside of the years"):
+            take([ROW, {**ROW, "time": time}])
+    for unit in ("s", "ms"):
+        times = pa.array([0, 2**60], pa.timestamp(unit, tz="UTC"))
+        with pytest.raises(ValueFitError, match=r"row 1, column time: .* is outside of the years"):
+            take(pa.table({"time": times, "symbol": ["A", "A"], "price": [1, 1]}))
 
 
 def test_missing_values_of_pandas_are_null_and_refused_where_there_must_be_one() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from storekeeper.errors import InputError
+from storekeeper.errors import DeclarationError, InputError
 from storekeeper.stores.sql.arrow import Array, ChunkedArray, Table, pa
 from storekeeper.stores.sql.intake.convert import Locate, as_error, convert, fitted
 from storekeeper.stores.sql.intake.kinds import Kind, kind_of
@@ -76,15 +76,18 @@ def to_batches(
     Errors count rows from `first_row`; `locate` words the place of a row ("line 5").
 
     Raises ColumnError (missing, unknown, computed, named twice), ValueFitError (row, column), NaiveTimeError,
-    InputError.
+    InputError; DeclarationError for a column of a type that COPY does not carry.
     """
-    rules = rules_of(table)
+    try:
+        rules = rules_of(table)
+    except DeclarationError as error:
+        raise DeclarationError(error.cause, operation=operation, target=target, hint=error.hint) from error
     columns = columns_of(rows, operation=operation, target=target)
     if not columns.count and not columns.names:  # an empty list of dicts names no columns
         return Intake(
             pa.table({rule.name: pa.array([], rule.kind.arrow) for rule in rules.values() if not rule.generated})
         )
-    check_names(columns.names, rules, operation=operation, target=target)
+    check_names(columns.names, rules, operation=operation, target=target, index=columns.index)
     places = check_places(round_to or {}, rules, operation=operation, target=target)
     arrays: dict[str, ChunkedArray] = {}
     rounded: dict[str, int] = {}

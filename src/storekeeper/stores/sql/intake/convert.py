@@ -8,7 +8,7 @@ from typing import assert_never
 from storekeeper.errors import NaiveTimeError, ValueFitError
 from storekeeper.stores.sql.arrow import Array, pa, pc
 from storekeeper.stores.sql.intake.kinds import Kind
-from storekeeper.stores.sql.intake.misfit import Misfit
+from storekeeper.stores.sql.intake.misfit import Misfit, first_valid, python_value
 from storekeeper.stores.sql.intake.numerics import to_decimals
 from storekeeper.stores.sql.intake.plain import to_booleans, to_floats, to_integers
 from storekeeper.stores.sql.intake.texts import to_bytes, to_json, to_texts, to_uuids
@@ -16,6 +16,9 @@ from storekeeper.stores.sql.intake.times import to_dates, to_instants
 
 #: Says where a row came from: "row 3", or "line 5" of a file.
 Locate = Callable[[int], str]
+
+#: What pandas numbers, and no number says which period it is.
+_PERIOD = "pandas.period"
 
 
 def convert(array: Array, kind: Kind, *, column: str) -> Array:
@@ -77,8 +80,11 @@ def as_error(
 
 
 def _unpacked(array: Array) -> Array:
-    """The array without dictionary, extension type, or another layout of text and bytes."""
+    """The array without dictionary, extension type, or another layout of text and bytes. Raises Misfit."""
     if isinstance(array, pa.ExtensionArray):
+        if array.type.extension_name == _PERIOD and array.null_count < len(array):
+            row = first_valid(array)
+            raise Misfit(row, python_value(array.storage, row), "is the number of a pandas period: no time, no amount")
         array = array.storage
     if pa.types.is_dictionary(array.type):
         # its values first: those of another layout cannot be taken from

@@ -14,7 +14,7 @@ from storekeeper.stores.sql.arrow import Array, DataType, pa
 from storekeeper.stores.sql.intake.kinds import Kind
 from storekeeper.stores.sql.intake.misfit import Misfit
 from storekeeper.stores.sql.intake.texts import json_text
-from storekeeper.stores.sql.intake.times import INSTANT, NAIVE, to_instants
+from storekeeper.stores.sql.intake.times import INSTANT, NAIVE, OUTSIDE, to_instants
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -71,11 +71,16 @@ def _ticks(row: int, value: object) -> int:
             misfit.row = row
             raise
     if isinstance(value, datetime):
+        if value != value:  # pandas' NaT
+            raise Misfit(row, value, "is not a time")
         if value.tzinfo is None or value.utcoffset() is None:
             raise Misfit(row, value, NAIVE, naive=True)
         if getattr(value, "nanosecond", 0):  # pandas' Timestamp is a datetime that has some
             raise Misfit(row, value, "is finer than a microsecond")
-        return (value.astimezone(UTC) - _EPOCH) // _MICROSECOND
+        try:
+            return (value.astimezone(UTC) - _EPOCH) // _MICROSECOND
+        except OverflowError as error:
+            raise Misfit(row, value, OUTSIDE) from error
     if isinstance(value, (date, np.datetime64)):
         raise Misfit(row, value, NAIVE, naive=True)
     raise Misfit(row, value, f"is {type(value).__name__}, not a time")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from storekeeper.errors import ColumnError, InputError
 from storekeeper.stores.sql.arrow import ChunkedArray, Table, pa
@@ -24,17 +24,22 @@ class ArrowStream(Protocol):
 Rows: TypeAlias = Iterable[Mapping[str, object]] | ArrowStream
 
 
+_HINT: Final = "hand in a list of dicts, a pandas or polars DataFrame, or an Arrow table"
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Columns of equal length: Arrow's where the rows came as such, else Python objects.
 
-    `missing` says which objects besides None stand for a value that is not there.
+    `missing` says which objects besides None stand for a value that is not there; `index` what a frame has besides its
+    columns.
     """
 
     count: int
     arrow: Mapping[str, ChunkedArray] = field(default_factory=dict)
     objects: Mapping[str, Sequence[object]] = field(default_factory=dict)
     missing: Callable[[object], bool] | None = None
+    index: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +66,7 @@ def columns_of(rows: Rows, *, operation: str, target: str) -> Columns:
             f"{type(rows).__name__} holds no rows",
             operation=operation,
             target=target,
-            hint="hand in a list of dicts, a pandas or polars DataFrame, or an Arrow table",
+            hint=_HINT,
         )
     return _of_dicts(rows, operation=operation, target=target)
 
@@ -71,7 +76,9 @@ def _of_dicts(rows: Iterable[Mapping[str, object]], *, operation: str, target: s
     names: dict[str, None] = {}
     for number, row in enumerate(listed):
         if not isinstance(row, Mapping):
-            raise InputError(f"row {number} is {type(row).__name__}, not a dict", operation=operation, target=target)
+            raise InputError(
+                f"row {number} is {type(row).__name__}, not a dict", operation=operation, target=target, hint=_HINT
+            )
         names.update(dict.fromkeys(row))
     return Columns(len(listed), objects={name: [row.get(name) for row in listed] for name in names})
 
@@ -97,7 +104,8 @@ def _of_frame(frame: Any, pandas: Any, *, operation: str, target: str) -> Column
     def missing(value: object) -> bool:
         return value is None or value is pandas.NA or value is pandas.NaT or (isinstance(value, float) and isnan(value))
 
-    return Columns(len(frame), arrow=arrow, objects=objects, missing=missing)
+    index = tuple(str(name) for name in frame.index.names if name is not None)
+    return Columns(len(frame), arrow=arrow, objects=objects, missing=missing, index=index)
 
 
 def _refuse_twice(names: Iterable[str], *, operation: str, target: str) -> None:

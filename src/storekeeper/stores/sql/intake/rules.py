@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import sqlalchemy as sa
 
-from storekeeper.errors import ColumnError
+from storekeeper.errors import ColumnError, DeclarationError
 from storekeeper.stores.sql.intake.kinds import Kind, kind_of
 
 
@@ -24,7 +24,7 @@ class ColumnRule:
 
 
 def rules_of(table: sa.Table) -> dict[str, ColumnRule]:
-    """The table's columns by name, in order."""
+    """The table's columns by name, in order. Raises DeclarationError where one is of a type that COPY has none for."""
     return {column.name: _rule(table, column) for column in table.columns}
 
 
@@ -36,17 +36,28 @@ def _rule(table: sa.Table, column: sa.Column[object]) -> ColumnRule:
         or generated
         or column is table.autoincrement_column
     )
+    try:
+        kind = kind_of(column.type)
+    except DeclarationError as error:
+        raise DeclarationError(f"column {column.name}: {error.cause}", hint=error.hint) from error
     return ColumnRule(
         name=column.name,
-        kind=kind_of(column.type),
+        kind=kind,
         nullable=bool(column.nullable),
         required=not column.nullable and not filled,
         generated=generated,
     )
 
 
-def check_names(names: Collection[str], rules: dict[str, ColumnRule], *, operation: str, target: str) -> None:
-    """Raises ColumnError where a column is unknown, computed by the server, or missing."""
+def check_names(
+    names: Collection[str],
+    rules: dict[str, ColumnRule],
+    *,
+    operation: str,
+    target: str,
+    index: Collection[str] = (),
+) -> None:
+    """Raises ColumnError where a column is unknown, computed by the server, missing, or in a frame's `index`."""
     unknown = [name for name in names if name not in rules]
     if unknown:
         close = [match for name in unknown for match in get_close_matches(str(name), rules, n=1)]
@@ -60,6 +71,14 @@ def check_names(names: Collection[str], rules: dict[str, ColumnRule], *, operati
     if generated:
         raise ColumnError(
             f"{', '.join(generated)} is computed by the server", operation=operation, target=target, hint="leave it out"
+        )
+    hidden = [name for name in index if name in rules and name not in names]
+    if hidden:
+        raise ColumnError(
+            f"column {', '.join(hidden)} is in the index of the frame, which is not read",
+            operation=operation,
+            target=target,
+            hint="hand in frame.reset_index()",
         )
     absent = [rule.name for rule in rules.values() if rule.required and rule.name not in names]
     if absent:

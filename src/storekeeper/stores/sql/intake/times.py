@@ -7,6 +7,7 @@ from storekeeper.stores.sql.intake.misfit import Misfit, cast_or_misfit, first_t
 
 INSTANT = pa.timestamp("us", tz="UTC")
 NAIVE = "has no time zone"
+OUTSIDE = "is outside of the years 1 to 9999"
 #: The years 1 to 9999: what Python, pandas' users and ISO 8601 can write.
 _FIRST, _PAST = -62_135_596_800_000_000, 253_402_300_800_000_000
 
@@ -17,9 +18,8 @@ def to_instants(array: Array) -> Array:
     if pa.types.is_timestamp(type_) and type_.tz is not None:
         if type_.unit == "us":
             return _within_years(array.view(INSTANT) if type_ != INSTANT else array)
-        return _within_years(
-            cast_or_misfit(array, lambda part: pc.cast(part, INSTANT), lambda _: "is finer than a microsecond")
-        )
+        why = "is finer than a microsecond" if type_.unit == "ns" else OUTSIDE
+        return _within_years(cast_or_misfit(array, lambda part: pc.cast(part, INSTANT), lambda _: why))
     if pa.types.is_string(type_):
         try:
             return _within_years(cast_or_misfit(array, lambda part: pc.cast(part, INSTANT), why_no_instant))
@@ -65,5 +65,5 @@ def _within_years(instants: Array) -> Array:
     if bounds["min"] is not None and (bounds["min"] < _FIRST or bounds["max"] >= _PAST):
         ticks = instants.view(pa.int64()).fill_null(0).to_numpy()
         row = first_true((ticks < _FIRST) | (ticks >= _PAST))
-        raise Misfit(row, python_value(instants, row), "is outside of the years 1 to 9999")
+        raise Misfit(row, python_value(instants, row), OUTSIDE)
     return instants
