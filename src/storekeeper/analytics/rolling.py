@@ -24,6 +24,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from storekeeper.errors import ColumnError, InputError
@@ -50,6 +51,9 @@ PERIODS_PER_YEAR: Final = {
     "minutes": 365.0 * 1440,
     "trading minutes": 252 * 390.0,
 }
+#: What pandas counts rows and lengths of time with.
+_MOST: Final = 2**63 - 1
+_LONGEST: Final = timedelta(days=290 * 365)
 
 
 def rolling(
@@ -77,7 +81,7 @@ def rolling(
         )
     length, text = _window(window, column)
     least = least if least is not None else (length if isinstance(length, int) else 1)
-    if least < 1 or (isinstance(length, int) and least > length):
+    if not _is_count(least) or (isinstance(length, int) and least > length):
         raise InputError(f"at least {least} values are never in a window of {text}", operation="roll", target=column)
     lines = _lines(rows, column, by, time)
     found = _rolled(lines, lines.values, statistic, length, least)
@@ -102,8 +106,8 @@ def returns(
     """
     if kind not in ("simple", "log"):
         raise InputError(f"there is no kind {kind!r} of returns", operation="compute returns", hint="simple or log")
-    if periods < 1:
-        raise InputError(f"{periods} rows before it is none", operation="compute returns", target=column)
+    if not _is_count(periods):
+        raise InputError(f"{periods!r} rows before it is none", operation="compute returns", target=column)
     lines = _lines(rows, column, by, time)
     suffix = "log_return" if kind == "log" else "return"
     return lines.with_column(name or f"{column}_{suffix}", _returns(lines, kind, periods))
@@ -128,8 +132,8 @@ def volatility(
     Derivatives", chapter "The Black-Scholes-Merton model", "Estimating volatility from historical data". Raises
     InputError, ColumnError.
     """
-    a_year = PERIODS_PER_YEAR.get(periods_per_year) if isinstance(periods_per_year, str) else float(periods_per_year)
-    if a_year is None or not (math.isfinite(a_year) and a_year > 0):
+    a_year = PERIODS_PER_YEAR.get(periods_per_year) if isinstance(periods_per_year, str) else periods_per_year
+    if not isinstance(a_year, Real) or not (math.isfinite(float(a_year)) and a_year > 0):
         raise InputError(
             f"{periods_per_year!r} is no number of periods in a year",
             operation="compute volatility",
@@ -137,8 +141,9 @@ def volatility(
             hint=f"a number above 0, or one of {', '.join(PERIODS_PER_YEAR)}",
         )
     length, text = _window(window, column)
-    least = max(2, least if least is not None else (length if isinstance(length, int) else 2))
-    if isinstance(length, int) and least > length:
+    least = least if least is not None else (length if isinstance(length, int) else 2)
+    least = max(2, least) if _is_count(least, 0) else least
+    if not _is_count(least) or (isinstance(length, int) and least > length):
         raise InputError(
             f"a window of {text} returns has no standard deviation of {least}",
             operation="compute volatility",
@@ -146,7 +151,7 @@ def volatility(
         )
     lines = _lines(rows, column, by, time)
     found = _rolled(lines, _returns(lines, "log", 1), "std", length, least)
-    return lines.with_column(name or f"{column}_volatility_{text}", found * math.sqrt(a_year))
+    return lines.with_column(name or f"{column}_volatility_{text}", found * math.sqrt(float(a_year)))
 
 
 def drawdown(
@@ -237,9 +242,9 @@ def _lines(rows: Rows, column: str, by: Sequence[str] | None, time: str) -> _Lin
     if isinstance(by, str):
         raise InputError(f"by={by!r} is one text, not a list of columns", operation="compute", hint="put it in a list")
     for name in (column, time):
-        if name not in table.column_names:
+        if table.column_names.count(name) != 1:
             raise ColumnError(
-                f"there is no column {name!r}",
+                f"there is no column {name!r}" if name not in table.column_names else f"{name} is there twice",
                 operation="compute",
                 hint=f"it has {', '.join(table.column_names)}",
             )
@@ -309,12 +314,21 @@ def _window(window: int | Span | timedelta, column: str) -> tuple[int | timedelt
     if isinstance(window, Span):
         if window.calendar:
             raise InputError(f"a window of {window} has no fixed length", operation="roll", target=column, hint="30d")
+        if window.duration > _LONGEST:
+            raise InputError(f"a window of {window} is longer than 290 years", operation="roll", target=column)
         return window.duration, str(window)
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+    if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= _MOST:
         raise InputError(
             f"{window!r} is no window", operation="roll", target=column, hint="give a count of rows, or hours(1)"
         )
     return window, str(window)
+
+
+def _is_count(count: object, least: int = 1) -> bool:
+    """Whether it is a count of rows that pandas can count to."""
+    if isinstance(count, bool) or not isinstance(count, Integral):
+        return False
+    return least <= int(count) <= _MOST
 
 
 def _rolled(lines: _Lines, values: Any, statistic: Statistic, length: int | timedelta, least: int) -> Any:

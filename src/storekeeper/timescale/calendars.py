@@ -178,12 +178,12 @@ class Calendar:
 
     @property
     def _local(self) -> tuple[date, time]:
-        """The origin on the zone's calendar and clock."""
+        """The origin on the zone's calendar and clock; where that shows its time twice, it stands for the first."""
         if isinstance(self.origin, datetime):
             local = self.origin.astimezone(_zone(self.zone))
-            return local.date(), local.time()
+            return local.date(), local.time().replace(fold=0)
         first = date(2000, 1, 1) if self.every.calendar else ORIGIN.date()
-        return first, self.origin or time()
+        return first, (self.origin or time()).replace(fold=0)
 
     def _place(self, moment: datetime) -> int:
         """Which of the starts is the last that is not after `moment`."""

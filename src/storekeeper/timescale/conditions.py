@@ -68,9 +68,16 @@ def negated(condition: Condition) -> Condition:
 
 def among(table: sa.Table, where: Mapping[str, Sequence[object]], *, operation: str, target: str) -> Condition:
     """Columns whose values are among those given; NULL never is. Raises ColumnError, InputError."""
+    if not isinstance(where, Mapping):
+        raise InputError(
+            f"where={where!r:.60} says of no column which values it may have",
+            operation=operation,
+            target=target,
+            hint='write {"symbol": ["AAPL", "MSFT"]}',
+        )
     condition = Condition()
     for place, (name, values) in enumerate(where.items()):
-        if name not in table.columns:
+        if name not in table.columns.keys():  # noqa: SIM118  # the columns themselves are also known by their numbers
             hint = f"it has {', '.join(table.columns.keys())}"
             raise ColumnError(f"there is no column {name!r}", operation=operation, target=target, hint=hint)
         column, values = table.columns[name], _listed(values, f"values of {name}", operation=operation, target=target)

@@ -19,13 +19,16 @@ from storekeeper.timescale.levels import Level
 def drop_boundary(level: Level, as_of: datetime) -> datetime | None:
     """Rows before it are old enough to go: the level's age of retention, in whole buckets of every rollup above it.
 
-    None where its rows are kept for ever.
+    None where its rows are kept for ever, or were older than any time that there is.
     """
     if level.keep is None:
         return None
-    moment = level.keep.before(as_of)
-    while (lower := min((every.floor(moment) for every in _buckets_above(level)), default=moment)) != moment:
-        moment = lower
+    try:
+        moment = level.keep.before(as_of)
+        while (lower := min((every.floor(moment) for every in _buckets_above(level)), default=moment)) != moment:
+            moment = lower
+    except (OverflowError, ValueError):
+        return None
     return moment
 
 
@@ -56,7 +59,7 @@ def due_for_compression(hypertable: Hypertable, chunks: Iterable[Chunk], as_of: 
     """The chunks all of whose rows are old enough to be compressed, and that are not, or not wholly."""
     if hypertable.compress_after is None:
         return ()
-    boundary = hypertable.compress_after.before(as_of)
+    boundary = hypertable.compress_after.before_or_first(as_of)
     return tuple(chunk for chunk in chunks if chunk.range.upper <= boundary and (chunk.partial or not chunk.compressed))
 
 

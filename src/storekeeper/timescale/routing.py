@@ -6,7 +6,7 @@ hold yet comes from the rows. What retention has dropped from both may lie in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -62,6 +62,14 @@ class Route:
         if self.floor is None:
             return tuple(pieces)
         return tuple(Range(max(p.lower, self.floor), p.upper) for p in pieces if p.upper > self.floor)
+
+    @property
+    def lacking(self) -> bool:
+        """Whether the rollup lacks what rows cannot make in its place: it is new, the rows are gone, and it was not
+        refreshed yet."""
+        if not self.level.depth or self.floor is None:
+            return False
+        return any(piece.lower < self.floor and piece.overlaps(self.window) for piece in self.stale)
 
     @property
     def warm(self) -> Range:
@@ -134,17 +142,18 @@ def routed(
     standing: Standing,
     *,
     archived: bool = False,
+    without: Collection[str] = (),
 ) -> Route | None:
     """The route of bars of the whole buckets that [start, end) touches, without what is stale; None where no level
     holds anything and an end is open. An open start is that of the first bucket of which nothing was dropped, or of
     the first that the archive has whole.
 
-    The coarsest level that fits and has not dropped what is asked for; with `archived`, what all have dropped is cold,
-    else it raises BelowWatermarkError.
+    The coarsest level that fits and has not dropped what is asked for, but for those of `without`; with `archived`,
+    what all have dropped is cold, else it raises BelowWatermarkError.
     """
     check_range(start, end, operation="read bars", target=hypertable.name)
     found: list[tuple[datetime, Route]] = []
-    for level in fitting(hypertable, calendar, shape):
+    for level in (level for level in fitting(hypertable, calendar, shape) if level.name not in without):
         window = _window(level, calendar, start, end, standing)
         if window is None:
             continue
@@ -181,7 +190,7 @@ def _window(
     level: Level, calendar: Calendar, start: datetime | None, end: datetime | None, standing: Standing
 ) -> Range | None:
     """The whole buckets that are asked for; an end left open is where the chunks end, or the archive where it has the
-    last rows. None: no rows."""
+    last rows. None: no rows, in none of the buckets that are asked for."""
     if start is None or end is None:
         names = dict.fromkeys((level.hypertable.name, level.name))
         held = [piece for name in names for piece in standing.held.get(name, ())]
@@ -195,10 +204,8 @@ def _window(
                 starts.append(first if gone is None or gone <= calendar.floor(first) else calendar.ceil(gone))
             start = min(starts)
         ends = [piece.upper for piece in held] + ([cold.upper] if cold is not None else [])
-        end = end or max(*ends, start)
-        if end == start:
-            return None
-        check_range(start, end, operation="read bars", target=level.hypertable.name)
+        lower, upper = calendar.floor(start), calendar.ceil(end or max(ends))
+        return Range(lower, upper) if lower < upper else None
     return calendar.window(start, end)
 
 

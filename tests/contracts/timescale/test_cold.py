@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import pytest
 
 from cold_series import AS_OF, CATALOG, KEPT_CATALOG, ROLLED_UP, START, key, tick, ticks, tier
 from s3_servers import served
-from storekeeper.catalog import Range
+from storekeeper.catalog import Catalog, Domain, Range
 from storekeeper.errors import ArchiveError, BelowWatermarkError, ConflictError, DamagedArchiveError
 from storekeeper.span import days, hours, minutes
 from storekeeper.stores.cold.place import Bucket
 from storekeeper.stores.cold.tier import ColdTier
 from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.engine import Engine
+from timescale_series import TICKS
 from timescale_stores import opened
 
 Psql = psycopg.Connection[tuple[object, ...]]
@@ -257,6 +259,27 @@ def test_a_value_that_no_decimal_is_holds_retention_up_before_anything_is_final(
     psql.execute("UPDATE lab.ticks SET bid = NULL WHERE time = %s AND symbol = 'A'", (START,))
     store.drop_chunks("lab.ticks", as_of=AS_OF)
     assert (store.raw("lab.ticks")).num_rows == len(ROWS)
+
+
+def test_so_does_it_where_a_rollup_takes_the_rows_watermark_along(
+    series_url: str, engine: Engine, tmp_path: Path, psql: Psql
+) -> None:
+    """Its chunks are shorter than those of the rows, and so they go first."""
+    fine, hourly = TICKS.rollups
+    longer = replace(TICKS, archive=True, chunk=days(30), rollups=(replace(fine, keep=days(30), chunk=days(1)), hourly))
+    catalog = Catalog((Domain("lab", hypertables=(longer,)),))
+    with opened(series_url, engine, catalog, archive=tier(tmp_path)) as store:
+        store.append("lab.ticks", ROWS)
+        store.refresh("lab.ticks", as_of=AS_OF)
+        before = store.bars("lab.ticks", every=minutes(1), start=START, exact=True)
+        psql.execute("UPDATE lab.ticks SET bid = 'NaN' WHERE time = %s AND symbol = 'A'", (START,))
+        with pytest.raises(ArchiveError, match="bid holds NaN"):
+            store.drop_chunks("lab.ticks", as_of=AS_OF)
+        psql.execute("UPDATE lab.ticks SET bid = NULL WHERE time = %s AND symbol = 'A'", (START,))
+        for as_of in (AS_OF, AS_OF + timedelta(days=60)):
+            (done, *_) = store.drop_chunks("lab.ticks", as_of=as_of)
+            assert done.dataset == ("lab.ticks_5min" if as_of == AS_OF else "lab.ticks")
+            assert (store.bars("lab.ticks", every=minutes(1), start=START, exact=True)).equals(before)
 
 
 def test_rows_without_a_key_are_each_there_once(store: Timescale) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import psycopg
 import pytest
 
-from storekeeper.catalog import Range
+from storekeeper.catalog import Aggregate, Catalog, Domain, Measure, Range, Rollup
 from storekeeper.errors import BelowWatermarkError, ConflictError, NotSupportedError, NotVerifiedError
+from storekeeper.span import days
 from storekeeper.stores.timescale import lifecycle_async
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.statement import Inspection
-from timescale_series import moment, stored_in
+from timescale_series import TICKS, moment, run, stored_in
 from timescale_stores_async import opened
 
 Psql = psycopg.Connection[tuple[object, ...]]
@@ -234,6 +235,38 @@ async def test_the_rollup_goes_after_its_year_once_the_coarser_one_holds_it(stor
 
 
 @pytest.mark.one_backend
+async def test_a_rollup_that_is_made_when_rows_are_gone_has_whole_buckets_only(
+    store: AsyncTimescale, series_url: str, engine: Engine, psql: Psql
+) -> None:
+    for rollup in reversed(TICKS.rollups):
+        run(psql, engine.drop_rollup(TICKS, rollup))
+    without = replace(TICKS, rollups=())
+    weeks = Rollup("ticks_weekly", every=days(7), by=("symbol",), measures=(Measure("count", Aggregate.COUNT),))
+    rolled_up = replace(TICKS, rollups=(weeks,))
+    async with opened(series_url, engine, Catalog((Domain("lab", hypertables=(without,)),))) as plain:
+        await plain.drop_chunks("lab.ticks", as_of=AS_OF)
+    with psql.transaction():
+        psql.execute("SET LOCAL timezone = 'America/New_York'")
+        run(psql, engine.create_rollup(rolled_up, weeks))
+    async with opened(series_url, engine, Catalog((Domain("lab", hypertables=(rolled_up,)),))) as store:
+        assert await store.watermark("lab.ticks_weekly") == moment(
+            "2014-05-12 00:00"
+        )  # half of the week before is gone
+        for _ in range(2):
+            await store.refresh("lab.ticks", as_of=moment("2014-06-30 00:00"))
+            found = await store.raw("lab.ticks_weekly")
+            assert [(row["bucket"], row["count"]) for row in found.to_pylist()] == [
+                (moment("2014-05-12 00:00"), 72),
+                (moment("2014-05-12 00:00"), 72),
+            ]
+            psql.execute("UPDATE lab.ticks SET price = price + 1 WHERE time = '2014-05-10 12:00Z'")
+        with pytest.raises(BelowWatermarkError):
+            await store.bars("lab.ticks", every=days(7), measures=weeks.measures, start=moment("2014-05-05 00:00"))
+        (done,) = await store.drop_chunks("lab.ticks", as_of=moment("2014-06-20 00:00"))
+        assert done.watermark == moment("2014-05-19 00:00")
+
+
+@pytest.mark.one_backend
 async def test_late_rows_that_are_kept_stay_outside_the_rollup(store: AsyncTimescale, psql: Psql) -> None:
     """Buckets are weeks, chunks days: whole weeks go."""
 
@@ -244,7 +277,8 @@ async def test_late_rows_that_are_kept_stay_outside_the_rollup(store: AsyncTimes
     done = await store.drop_chunks("lab.late", as_of=moment("2014-05-30 00:00"))
     assert [chunk.range.lower.day for chunk in done[0].chunks] == list(range(5, 19))
     assert done[0].watermark == moment("2014-05-19 00:00")
-    weeks = await store.raw("lab.late_weekly", exact=True)
+    # TimescaleDB of 2.18 to 2.21 makes one bucket more than it is told
+    weeks = await store.raw("lab.late_weekly", end=done[0].watermark, exact=True)
     assert [(week["bucket"].day, week["open"], week["close"], week["count"]) for week in weeks.to_pylist()] == [
         (5, 5, 11, 7),
         (12, 12, 18, 7),

@@ -17,7 +17,7 @@ from hypothesis import given, strategies as st
 
 from storekeeper.analytics.rolling import PERIODS_PER_YEAR, Statistic, drawdown, returns, rolling, volatility
 from storekeeper.errors import ColumnError, InputError
-from storekeeper.span import hours, minutes, months
+from storekeeper.span import days, hours, minutes, months
 from storekeeper.stores.timescale.answers import keys_told, with_keys
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -185,17 +185,24 @@ def test_what_cannot_be_computed() -> None:
     cases: list[tuple[Callable[[], object], type[Exception], str]] = [
         (lambda: rolling(bars, wrong, 3), InputError, "no statistic"),
         (lambda: rolling(bars, "mean", 0), InputError, "no window"),
+        (lambda: rolling(bars, "mean", 2**63), InputError, "no window"),
         (lambda: rolling(bars, "mean", months(1)), InputError, "no fixed length"),
+        (lambda: rolling(bars, "mean", days(200_000)), InputError, "longer than 290 years"),
+        (lambda: rolling(bars, "mean", 2, least=1.5), InputError, "at least 1.5"),  # type: ignore[arg-type]  # not allowed
+        (lambda: rolling(bars.append_column("close", bars.column("close")), "mean", 2), ColumnError, "there twice"),
         (lambda: rolling(bars, "mean", 2, least=3), InputError, "never in a window"),
         (lambda: rolling(bars, "mean", 2, column="open"), ColumnError, "no column 'open'"),
         (lambda: rolling(bars, "mean", 2, column="symbol"), ColumnError, "no numbers"),
         (lambda: rolling(bars, "mean", 2, time="close"), InputError, "is no time"),
         (lambda: rolling([1, 2], "mean", 2), InputError, "a list is no table"),  # type: ignore[arg-type]  # not allowed
         (lambda: returns(bars, periods=0), InputError, "0 rows before"),
+        (lambda: returns(bars, periods=2**63), InputError, "rows before"),
+        (lambda: returns(bars, periods=1.5), InputError, "1.5 rows before"),  # type: ignore[arg-type]  # not allowed
         (lambda: returns(bars, kind=wrong), InputError, "no kind"),
         (lambda: volatility(bars, 1, periods_per_year=252), InputError, "no standard deviation"),
         (lambda: volatility(bars, hours(1), periods_per_year="moons"), InputError, "'moons'"),
         (lambda: volatility(bars, 3, periods_per_year=math.nan), InputError, "nan"),
+        (lambda: volatility(bars, 3, periods_per_year=None), InputError, "None"),  # type: ignore[arg-type]  # not allowed
     ]
     for call, error, said in cases:
         with pytest.raises(error, match=said):

@@ -201,6 +201,12 @@ def test_an_origin_that_is_a_moment() -> None:
     assert fiscal.floor(datetime(2024, 4, 5, 23, tzinfo=UTC)) == local("2024-04-06T00:00", "Europe/London")
     assert fiscal.text == "bars of 1y in Europe/London from 2020-04-06 00:00"
     assert calendar_of(hours(1), None, time(9, 30)).text == "bars of 1h from 09:30"
+    # a time that its own day has twice: the first of two, and on a day without it behind the change
+    again = datetime(2022, 10, 30, 1, 30, fold=1, tzinfo=ZoneInfo("Europe/London"))
+    for origin in (again, again.time()):
+        twice = calendar_of(days(1), "Europe/London", origin)
+        assert twice.floor(datetime(2023, 10, 29, 12, tzinfo=UTC)) == datetime(2023, 10, 29, 0, 30, tzinfo=UTC)
+        assert twice.floor(datetime(2023, 3, 26, 12, tzinfo=UTC)) == datetime(2023, 3, 26, 1, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

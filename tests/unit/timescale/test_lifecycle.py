@@ -54,6 +54,14 @@ def test_a_chunk_is_due_when_all_of_it_is_old_enough(as_of: str, last: int) -> N
     assert [chunk.name for chunk in due] == [f"201405{day:02}" for day in range(1, last + 1)]
 
 
+@pytest.mark.parametrize("as_of", ["0001-01-01", "0001-02-02"])
+def test_nothing_is_older_than_the_first_year(as_of: str) -> None:
+    found = chunks(Level(TICKS, 0), "2014-05-01", "2014-05-03")
+    for level in (Level(TICKS, 0), Level(LATE, 0), with_rollups(days(30.5), chunk=days(1), drop_after=days(30))):
+        assert due_for_drop(level, found, moment(as_of)) == ()
+    assert due_for_compression(TICKS, found, moment(as_of)) == ()
+
+
 def test_whole_buckets_go_even_where_they_are_longer_than_chunks() -> None:
     level = Level(LATE, 0)  # weeks from Mondays
     assert drop_boundary(level, moment("2014-05-30 13:00")) == moment("2014-05-19 00:00")

@@ -73,6 +73,13 @@ def test_open_ends_are_those_of_whole_buckets_that_are_held() -> None:
     assert found.window.upper == weeks(1).ceil(START + 40 * DAY)
     assert route(weeks(1), None, None, {}, held={}) is None
     assert route(days(1), START + 80 * DAY, None, {}) is None
+    assert route(days(1), None, START - DAY, {}) is None
+    # what is open reaches as far as the bucket that the other end lies in
+    chunks = {"lab.ticks": [Range(START + 2 * DAY, START + 3 * DAY)]}
+    for start, end in ((START + 3 * DAY, None), (None, START + DAY)):
+        week = route(weeks(1), start, end, {}, held=chunks)
+        assert week is not None
+        assert week.window == Range(weeks(1).floor(START), weeks(1).ceil(START + DAY))
     for end in (START, START - DAY):
         with pytest.raises(InputError, match="before it begins"):
             route(days(1), START, end, {})
@@ -104,3 +111,15 @@ def test_what_is_stale_is_read_from_rows_that_are_left() -> None:
     stale = with_stale(found, changed)
     assert stale.behind == (Range(GONE, GONE + timedelta(hours=1)),)
     assert [part.source for part in stale.parts()] == ["lab.ticks_1h", "lab.ticks", "lab.ticks_1h"]
+
+
+def test_a_new_rollup_that_was_not_refreshed_lacks_what_rows_cannot_make() -> None:
+    gone: dict[str, datetime | None] = {"lab.ticks": GONE}
+    found = route(hours(1), START, START + 20 * DAY, gone)
+    assert found is not None
+    assert not with_stale(found, [Range(GONE, GONE + DAY)]).lacking
+    assert not with_stale(found, [Range(START - 2 * DAY, START - DAY)]).lacking
+    assert with_stale(found, [Range(GONE - DAY, GONE + DAY)]).lacking
+    finer = route(hours(1), START, START + 20 * DAY, gone, without={"lab.ticks_1h"})
+    assert finer is not None
+    assert finer.level.name == "lab.ticks_5min"

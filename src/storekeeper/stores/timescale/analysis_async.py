@@ -228,20 +228,25 @@ class AsyncAnalysis:
     async def _route(self, connection: AsyncConnection, question: Question) -> Route | None:
         hypertable, calendar, shape = question.hypertable, question.calendar, question.shape
         marks = {row.dataset: row.dropped_before for row in await connection.execute(series.all_watermarks())}
-        held = {}
+        held: dict[str, list[Range]] = {}
         if question.start is None or question.end is None:
             for level in fitting(hypertable, calendar, shape):
                 held[level.name] = [chunk.range for chunk in await inspected(connection, self._engine.chunks(level))]
-        archived, lie = await self._cold.reaches(connection, question)
-        route = routed(
-            hypertable, calendar, shape, question.start, question.end, Standing(marks, held, lie), archived=archived
-        )
-        if route is None:
-            return None
-        pending: list[Range] = []
-        for source in route.level.finer:
-            pending += await inspected(connection, self._engine.pending(source))
-        return with_stale(replace(route, level=replace(route.level, shown=self._shown)), pending)
+        archived, lie = await self._cold.reaches(connection, question, held.get(hypertable.name, ()))
+        standing, passed = Standing(marks, held, lie), set[str]()
+        while True:
+            route = routed(
+                hypertable, calendar, shape, question.start, question.end, standing, archived=archived, without=passed
+            )
+            if route is None:
+                return None
+            pending: list[Range] = []
+            for source in route.level.finer:
+                pending += await inspected(connection, self._engine.pending(source))
+            found = with_stale(replace(route, level=replace(route.level, shown=self._shown)), pending)
+            if not found.lacking:
+                return found
+            passed.add(route.level.name)
 
     @asynccontextmanager
     async def _snapshot(self, *read: Level, operation: str) -> AsyncIterator[AsyncConnection]:

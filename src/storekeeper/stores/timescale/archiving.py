@@ -26,7 +26,7 @@ from sqlalchemy import Connection
 from storekeeper.catalog import Range, declaration_digest
 from storekeeper.clock import Clock, SystemClock, as_utc
 from storekeeper.errors import ArchiveError, ConflictError, NotMigratedError, NotVerifiedError
-from storekeeper.ledger import archives
+from storekeeper.ledger import archives, series
 from storekeeper.ledger.locks import archive_lock
 from storekeeper.stores.sql.arrow import Table, pa
 from storekeeper.stores.sql.patience import patiently
@@ -89,21 +89,26 @@ class Archiving:
     def begin(self, level: Level, mark: datetime | None, raised: datetime | None) -> None:
         """Before anything goes, and the watermark rises from `mark` to `raised`: where rows are to be archived, finds
         whether there is a place that can be written, and notes that it will be complete from `mark` on; where they are
-        not, that it is not complete below `raised`. Raises ArchiveError: nothing may be dropped then."""
-        if level.depth:
+        not, that it is not complete below `raised`. A rollup that another is made of takes the watermark of the rows
+        along: these are looked at then too. Raises ArchiveError: nothing may be dropped then."""
+        rows, archived = Level(level.hypertable, 0), level.hypertable.archive
+        if level.depth and not (archived and level.coarser):
             return
-        archived = level.hypertable.archive
-        if archived:
+        if archived and not level.depth:
             cold = self._needed(level)
             self._check_place(level, cold)
             to_thread(cold.check)
-        with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
+        with self._pool.begin(timeout=None, operation="archive", target=rows.name) as connection:
+            if level.depth:
+                mark = (connection.execute(series.watermark(rows.name))).scalar()
+                if raised is None or (mark is not None and mark >= raised):
+                    return
             if archived:
-                if raised is not None and (names := inspected(connection, select_unkeepable(level, raised))):
-                    raise _unkeepable(level, names)
-                connection.execute(archives.begin_archive(level.name, mark))
+                if raised is not None and (names := inspected(connection, select_unkeepable(rows, raised))):
+                    raise _unkeepable(rows, names)
+                connection.execute(archives.begin_archive(rows.name, mark))
             elif raised is not None:
-                connection.execute(archives.break_archive(level.name, raised))
+                connection.execute(archives.break_archive(rows.name, raised))
 
     def foreseen(self, level: Level, chunks: Sequence[Chunk]) -> tuple[Archived, ...]:
         """What would be archived. Raises ArchiveError where there is no place for it."""

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storekeeper.catalog import Range, declaration_digest
 from storekeeper.clock import Clock, SystemClock, as_utc
 from storekeeper.errors import ArchiveError, ConflictError, NotMigratedError, NotVerifiedError
-from storekeeper.ledger import archives
+from storekeeper.ledger import archives, series
 from storekeeper.ledger.locks import archive_lock
 from storekeeper.stores.sql.arrow import Table, pa
 from storekeeper.stores.sql.patience_async import patiently
@@ -88,21 +88,26 @@ class AsyncArchiving:
     async def begin(self, level: Level, mark: datetime | None, raised: datetime | None) -> None:
         """Before anything goes, and the watermark rises from `mark` to `raised`: where rows are to be archived, finds
         whether there is a place that can be written, and notes that it will be complete from `mark` on; where they are
-        not, that it is not complete below `raised`. Raises ArchiveError: nothing may be dropped then."""
-        if level.depth:
+        not, that it is not complete below `raised`. A rollup that another is made of takes the watermark of the rows
+        along: these are looked at then too. Raises ArchiveError: nothing may be dropped then."""
+        rows, archived = Level(level.hypertable, 0), level.hypertable.archive
+        if level.depth and not (archived and level.coarser):
             return
-        archived = level.hypertable.archive
-        if archived:
+        if archived and not level.depth:
             cold = self._needed(level)
             await self._check_place(level, cold)
             await to_thread(cold.check)
-        async with self._pool.begin(timeout=None, operation="archive", target=level.name) as connection:
+        async with self._pool.begin(timeout=None, operation="archive", target=rows.name) as connection:
+            if level.depth:
+                mark = (await connection.execute(series.watermark(rows.name))).scalar()
+                if raised is None or (mark is not None and mark >= raised):
+                    return
             if archived:
-                if raised is not None and (names := await inspected(connection, select_unkeepable(level, raised))):
-                    raise _unkeepable(level, names)
-                await connection.execute(archives.begin_archive(level.name, mark))
+                if raised is not None and (names := await inspected(connection, select_unkeepable(rows, raised))):
+                    raise _unkeepable(rows, names)
+                await connection.execute(archives.begin_archive(rows.name, mark))
             elif raised is not None:
-                await connection.execute(archives.break_archive(level.name, raised))
+                await connection.execute(archives.break_archive(rows.name, raised))
 
     def foreseen(self, level: Level, chunks: Sequence[Chunk]) -> tuple[Archived, ...]:
         """What would be archived. Raises ArchiveError where there is no place for it."""

@@ -13,7 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from storekeeper.catalog import Range, plain_type
-from storekeeper.errors import InputError
+from storekeeper.errors import InputError, ValueFitError
 from storekeeper.stores.sql.arrow import Array, Table, pa, pc
 from storekeeper.stores.sql.copy_decode import Decoder
 from storekeeper.stores.timescale.answers import arrow_type, decoder_of
@@ -115,6 +115,7 @@ def kinds_of(level: Level) -> Mapping[str, Any]:
 
 def pushed(table: sa.Table, where: Mapping[str, Sequence[object]]) -> Any | None:
     """`where` as an expression over the columns of the files: values among those given, compared as the server does.
+    Of floating point it is one over rows that were read: what files tell of their rows leaves NaN out.
 
     Raises InputError where a value is none of its column.
     """
@@ -124,7 +125,10 @@ def pushed(table: sa.Table, where: Mapping[str, Sequence[object]]) -> Any | None
         wanted = _values(column, values)
         field = pc.field(name)
         one = field.isin(wanted)
-        if len(wanted) and not as_text(column.type):
+        if isinstance(column.type, sa.Float):
+            if pc.any(pc.is_nan(wanted)).as_py():  # to the server one is equal to another
+                one |= pc.is_nan(field)
+        elif len(wanted) and not as_text(column.type):
             # the statistics of a row group are compared with bounds
             bounds = pc.min_max(wanted)
             one = (field >= bounds["min"]) & (field <= bounds["max"]) & one
@@ -148,6 +152,8 @@ def _values(column: sa.Column[Any], values: Sequence[object]) -> Array:
             hint="read the range, and filter the answer",
         )
     found = [one for value in values if (one := typed(column, value)) is not None]
+    if isinstance(column.type, sa.Float) and 0.0 in found:  # Arrow takes the two zeros apart, and files do not
+        found += [0.0, -0.0]
     try:
         return pa.array(found, type=arrow_type(column.type, exact=True))
     except (pa.ArrowInvalid, OverflowError) as error:
@@ -162,11 +168,11 @@ def typed(column: sa.Column[Any], value: object) -> Any | None:
     try:
         match column.type:
             case sa.Numeric() if not isinstance(column.type, sa.Float):
-                return _fitting(column.type, Decimal(str(value)))
+                return _fitting(column.type, Decimal(_digits(value)))
             case sa.Float():
-                return float(str(value))
+                return float(_digits(value))
             case sa.Integer():
-                number, half = int(str(value)), 1 << (arrow_type(column.type, exact=True).bit_width - 1)
+                number, half = int(_digits(value)), 1 << (arrow_type(column.type, exact=True).bit_width - 1)
                 return number if -half <= number < half else None
             case sa.Boolean():
                 return _truth(value)
@@ -181,6 +187,14 @@ def typed(column: sa.Column[Any], value: object) -> Any | None:
                 return str(value)
     except (ValueError, InvalidOperation, OverflowError) as error:
         raise InputError(f"{error}: no value of {column.name}", operation="read", target=str(column)) from error
+
+
+def _digits(value: object) -> str:
+    """The text of a number; Python takes 1_000 for one too, the server does not."""
+    text = str(value)
+    if "_" in text:
+        raise ValueError(text)
+    return text
 
 
 def _fitting(kind: sa.Numeric[Any], number: Decimal) -> Decimal | None:
@@ -255,25 +269,32 @@ def _truth(value: object) -> bool:
 
 
 def answered(rows: Table, schema: Any) -> Table:
-    """Rows of files with the types that were asked for."""
-    columns = [_as(rows.column(field.name), field.type) for field in schema]
+    """Rows of files with the types that were asked for. Raises ValueFitError where Arrow has no room for a number."""
+    columns = [_as(rows.column(field.name), field.name, field.type) for field in schema]
     table: Table = pa.Table.from_arrays(columns, schema=schema)
     return table
 
 
-def _as(column: Any, wanted: Any) -> Any:
+def _as(column: Any, name: str, wanted: Any) -> Any:
     kind = column.type
     if kind == wanted:
         return column
     if pa.types.is_decimal(kind) and pa.types.is_floating(wanted):
         return _as_float(column)
     if pa.types.is_string(kind) and pa.types.is_decimal(wanted):  # a number without bound
-        return pa.chunked_array([pa.array([_decimal(v, wanted) for v in column.to_pylist()], type=wanted)])
+        return pa.chunked_array([_as_decimals(column.to_pylist(), name, wanted)])
     return column.cast(wanted)
 
 
-def _decimal(text: str | None, wanted: Any) -> Decimal | None:
-    return None if text is None else Decimal(text)
+def _as_decimals(texts: Sequence[str | None], name: str, wanted: Any) -> Array:
+    numbers = [None if text is None else Decimal(text) for text in texts]
+    cause = "a number is NaN or infinite, which a decimal cannot be"
+    try:
+        if all(number is None or number.is_finite() for number in numbers):
+            return pa.array(numbers, type=wanted)
+    except pa.ArrowInvalid as error:
+        cause = str(error)
+    raise ValueFitError(cause, operation="read", target=name, column=name, hint="read it without exact=True")
 
 
 def _as_float(column: Any) -> Any:
@@ -297,15 +318,17 @@ def _as_float(column: Any) -> Any:
     return pa.chunked_array(chunks, type=pa.float64())
 
 
-def merged_rows(sources: Sequence[Table], time: str, key: Sequence[str]) -> Table:
-    """Rows of several sources, the oldest first, in order of time and key: of rows with one natural key (`key` with
-    its time; empty where there is none) the newest source's counts."""
-    rows = pa.concat_tables(sources)
-    if not rows.num_rows:
-        table: Table = rows
-        return table
-    if key:
-        rows = last_of_keys(rows, key)
-    order = [time, *(name for name in key if name != time)]
-    merged: Table = rows.sort_by([(name, "ascending") for name in order])
-    return merged
+def merged_rows(sources: Sequence[Table], key: Sequence[str]) -> Table:
+    """Rows of several sources, the oldest first: of rows with one natural key (empty where there is none) the newest
+    source's counts."""
+    rows: Table = pa.concat_tables(sources)
+    return last_of_keys(rows, key) if key and rows.num_rows else rows
+
+
+def in_order(rows: Table, order: Sequence[str], texts: Mapping[str, Array]) -> Table:
+    """Rows in order of these columns. `texts` are the values of columns of text, in the order that the server has."""
+    ranks = {name: pc.index_in(rows.column(name), value_set=values) for name, values in texts.items()}
+    sorted_by = pa.table([ranks.get(name, rows.column(name)) for name in order], names=list(order))
+    places = pc.sort_indices(sorted_by, sort_keys=[(name, "ascending") for name in order])
+    found: Table = rows.take(places)
+    return found

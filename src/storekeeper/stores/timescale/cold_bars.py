@@ -8,6 +8,7 @@ here too. Only the columns that bars are made of go there, a file at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import call as to_thread
 
 from sqlalchemy import Connection
 
@@ -17,11 +18,11 @@ from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed
 from storekeeper.stores.timescale.batches import encoded
 from storekeeper.stores.timescale.cold import answered, wanted_of
-from storekeeper.stores.timescale.lending import lent_of
+from storekeeper.stores.timescale.lending import as_csv, lent_of
 from storekeeper.stores.timescale.questions import Question
 from storekeeper.stores.timescale.read import Reader
 from storekeeper.stores.timescale.tiers import Tiers
-from storekeeper.timescale.archived import copy_lent, lend, lend_rows
+from storekeeper.timescale.archived import as_text, copy_lent, lend, lend_rows
 from storekeeper.timescale.bars import select_bars
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.routing import Route
@@ -35,9 +36,10 @@ class ColdBars:
         self._reader = reader
         self._tiers = tiers
 
-    def reaches(self, connection: Connection, question: Question) -> tuple[bool, Range | None]:
+    def reaches(self, connection: Connection, question: Question, chunks: Sequence[Range]) -> tuple[bool, Range | None]:
         """Whether rows from the start of a question on are all there, in one tier or the other; where an end is left
-        open, also where the archive's rows lie, from the first bucket on that is there as a whole."""
+        open, also where the archive's rows lie, from the first bucket on that is there as a whole. Rows that came late,
+        to what was dropped before, lie in `chunks`, and are to be archived too."""
         level, calendar = Level(question.hypertable, 0), question.calendar
         if not level.hypertable.archive:
             return False, None
@@ -47,6 +49,8 @@ class ColdBars:
         lie = None
         if question.start is None or question.end is None:
             lie = self._tiers.extent(connection, level)
+            if lie is not None:
+                lie = Range(min([lie.lower, *(chunk.lower for chunk in chunks)]), lie.upper)
             if lie is not None and complete is not None and complete > calendar.floor(lie.lower):
                 lower = calendar.ceil(complete)
                 lie = Range(lower, lie.upper) if lower < lie.upper else None
@@ -67,20 +71,26 @@ class ColdBars:
             rows = [key if isinstance(key, tuple) else (key,) for key in question.keys]
             where = {name: [row[place] for row in rows] for place, name in enumerate(question.shape.by)}
         wanted = wanted_of(level, columns, where, exact=True, zone="UTC")
+        # a number that is kept as text may be one that no decimal is: the server reads it
+        texts = any(as_text(column.type) for column in wanted.columns)
         executed(connection, lend(level, columns))
         for segment in self._tiers.segments(connection, level, window.lower, window.upper):
             if not segment.files:
                 executed(connection, lend_rows(level, columns, segment.range))
                 continue
-            found = answered(self._tiers.segment(connection, level, wanted, segment), wanted.schema)
+            found = self._tiers.segment(connection, level, wanted, segment)
             if found.num_rows:
-                with self._pool.copy(connection, copy_lent(columns), operation="read bars", target=level.name) as copy:
-                    for block in encoded(found, level.table):
+                statement = copy_lent(columns, "csv" if texts else "binary")
+                with self._pool.copy(connection, statement, operation="read bars", target=level.name) as copy:
+                    if texts:
+                        copy.write(to_thread(as_csv, found))
+                        continue
+                    for block in encoded(answered(found, wanted.schema), level.table):
                         copy.write(block)
         lent = Route(Level(lent_of(question.hypertable), 0), route.calendar, route.shape, window)
         named = [(column.name, column.kind) for column in question.selected(exact=exact)]
-        statement = select_bars(lent, question.keys, exact=exact)
-        return self._reader.fetched(connection, statement, named, exact=exact, target=level.name, cast=False)
+        bars = select_bars(lent, question.keys, exact=exact)
+        return self._reader.fetched(connection, bars, named, exact=exact, target=level.name, cast=False)
 
 
 def _columns(question: Question) -> Sequence[str]:

@@ -96,7 +96,7 @@ class AsyncLending:
             return
         statement = copy_lent(rows.column_names, "csv")
         async with self._pool.copy(connection, statement, operation="read", target=level.name) as copy:
-            await copy.write(await to_thread(_as_csv, rows))
+            await copy.write(await to_thread(as_csv, rows))
 
 
 def lent_of(hypertable: Hypertable) -> Hypertable:
@@ -108,8 +108,8 @@ def lent_of(hypertable: Hypertable) -> Hypertable:
     return replace(hypertable, table=table)
 
 
-def _as_csv(rows: Table) -> memoryview:
-    """NULL is nothing, a text is always in quotes."""
+def as_csv(rows: Table) -> memoryview:
+    """Rows of files as the server reads them from text. NULL is nothing, a text is always in quotes."""
     import pyarrow as pa
     from pyarrow import csv
 

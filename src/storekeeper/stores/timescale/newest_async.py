@@ -130,7 +130,7 @@ class AsyncNewest:
         where = {
             name: [key[place] for key in wanted]
             for place, name in enumerate(by)
-            if not as_text(level.table.columns[name].type)
+            if not as_text(level.table.columns[name].type) and not isinstance(level.table.columns[name].type, sa.Float)
         }
         read = partial(
             self._tiers.place(level).read,

@@ -78,6 +78,8 @@ class AsOf:
                     )
         if isinstance(self.asked_by, str) or not self.by:
             raise InputError("needs a list of columns to join by", operation="as of", target=self.right.name)
+        if len(set(self.by)) < len(self.by):
+            raise InputError("joins by a column twice", operation="as of", target=self.right.name)
         if self.tolerance is not None:
             checked_span(self.tolerance, "tolerance", operation="as of", target=self.left.name)
         for name in self.by:

@@ -16,6 +16,7 @@ from operator import call as to_thread
 from types import MappingProxyType
 from typing import Final
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from storekeeper.catalog import Range
@@ -23,15 +24,15 @@ from storekeeper.catalog.ranges import merged
 from storekeeper.clock import as_utc
 from storekeeper.errors import ArchiveError
 from storekeeper.ledger import archives
-from storekeeper.stores.sql.arrow import RecordBatch, Table, pa
+from storekeeper.stores.sql.arrow import RecordBatch, Table, pa, pc
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.running import executed, inspected
 from storekeeper.stores.sql.transaction import DEFAULT, Default
 from storekeeper.stores.timescale.answers import table_of
-from storekeeper.stores.timescale.cold import Cold, Wanted, answered, kinds_of, merged_rows, pushed
+from storekeeper.stores.timescale.cold import Cold, Wanted, answered, in_order, kinds_of, merged_rows, pushed
 from storekeeper.stores.timescale.read import Reader
 from storekeeper.stores.timescale.streaming import Batches
-from storekeeper.timescale.archived import ColdFile, kept_columns, select_kept, share_rows
+from storekeeper.timescale.archived import ColdFile, kept_columns, select_kept, select_ordered, share_rows
 from storekeeper.timescale.engine import Engine
 from storekeeper.timescale.levels import Level
 from storekeeper.timescale.quoting import qualified
@@ -190,13 +191,15 @@ class Tiers:
         bounds = segment.range.lower, segment.range.upper
         reading = partial(cold.read, time=level.time, within=bounds, kinds=kinds_of(level))
         names = [column.name for column in wanted.columns]
-        if len(segment.files) == 1 and not segment.hot:
+        # of floating point no file says where a NaN is: it is compared once it is read
+        floats = {name for name in wanted.where if isinstance(level.table.columns[name].type, sa.Float)}
+        if len(segment.files) == 1 and not segment.hot and not floats:
             condition = pushed(level.table, wanted.where)
             read = partial(reading, columns=names, where=condition)
             return to_thread(read, segment.files[0])
         # A condition on the key holds for all rows of one key or for none; others are asked of the newest row alone.
         key = level.natural_key
-        early = {name: values for name, values in wanted.where.items() if not key or name in key}
+        early = {n: values for n, values in wanted.where.items() if (not key or n in key) and n not in floats}
         late = {name: values for name, values in wanted.where.items() if name not in early}
         needed = list(dict.fromkeys([*names, level.time, *key, *late]))
         condition = pushed(level.table, early)
@@ -208,9 +211,22 @@ class Tiers:
             rows = self._reader.fetched(connection, statement, kept, exact=True, target=level.name)
             rows = rows if condition is None else rows.filter(condition)
             sources.append(rows.select(needed))
-        rows = merged_rows(sources, level.time, key)
+        rows = self._in_order(connection, level, merged_rows(sources, key))
         condition = pushed(level.table, late)
         return (rows if condition is None else rows.filter(condition)).select(names)
+
+    def _in_order(self, connection: Connection, level: Level, rows: Table) -> Table:
+        """Rows in order of time and natural key; of text as the server has it, whose collation is its own."""
+        rest, texts = [name for name in level.natural_key if name != level.time], {}
+        for name in rest:
+            column = level.table.columns[name]
+            values = pc.unique(rows.column(name))
+            if isinstance(column.type, sa.String) and len(values) > 1:
+                statement = select_ordered(level, (name,), values.to_pylist())
+                known = [(name, column.type)]
+                ordered = self._reader.fetched(connection, statement, known, exact=True, target=level.name)
+                texts[name] = ordered.column(name).combine_chunks()
+        return in_order(rows, (level.time, *rest), texts)
 
     def files(
         self, connection: Connection, level: Level, start: datetime | None, end: datetime | None

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from storekeeper.catalog import Catalog, Hypertable, Range
 from storekeeper.clock import as_utc
+from storekeeper.errors import InputError
 from storekeeper.ledger import series
 from storekeeper.stores.sql.pool import Pool
 from storekeeper.stores.sql.transaction import DEFAULT, Default
@@ -107,4 +108,8 @@ class TwoTiers:
 
 
 def utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else as_utc(moment)
+    """An end of a range in UTC. Raises NaiveTimeError, InputError where it is none, or beyond the years 1 to 9999."""
+    try:
+        return None if moment is None else as_utc(moment)
+    except OverflowError as error:
+        raise InputError(f"{moment} lies before the year 1 or after 9999 in UTC", operation="read") from error

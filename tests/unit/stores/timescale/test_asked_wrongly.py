@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ _BY_TEXT = Hypertable(
 )
 START = moment("2024-03-01 00:00")
 _NAIVE = START.replace(tzinfo=None)
+_FIRST = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
 _HOURS: dict[str, Any] = {"every": hours(1), "start": START, "end": moment("2024-03-02 00:00")}
 
 Asked = Callable[[Any], object]
@@ -65,12 +66,19 @@ def store() -> Timescale:
         (lambda store: store.stream(TICKS, where={"symbol": iter(["AAPL"])}), InputError, "no list of values"),
         (lambda store: store.stream(TICKS, where={"symbol": ["\ud800"]}), ValueFitError, "surrogate"),
         (lambda store: store.stream(TICKS, where={"time": [_NAIVE]}), NaiveTimeError, "no time zone"),
+        (lambda store: store.stream(TICKS, where=[("symbol", ["AAPL"])]), InputError, "says of no column"),
+        (lambda store: store.stream(TICKS, where={1: ["AAPL"]}), ColumnError, "no column 1"),
         (lambda store: store.stream(TICKS, columns=[]), ColumnError, "no column was asked for"),
+        (lambda store: store.stream(TICKS, columns=[1]), ColumnError, "no column 1"),
+        (lambda store: store.stream(TICKS, columns=["time", "price", "time"]), ColumnError, "asked for twice: time"),
+        (lambda store: store.stream(TICKS, batch_rows=2**63), InputError, "batch_rows=9223372036854775808"),
         (lambda store: store.stream(TICKS, batch_rows=0), InputError, "batch_rows=0"),
         (lambda store: store.stream(TICKS, batch_rows=1.5), InputError, "batch_rows=1.5"),
         (lambda store: store.stream(TICKS, start="2024-03-01"), InputError, "'2024-03-01' is no moment"),
         (lambda store: store.stream(TICKS, end=date(2024, 3, 1)), InputError, "is no moment"),
+        (lambda store: store.stream(TICKS, start=_FIRST), InputError, "before the year 1"),
         (lambda store: store.raw(TICKS, limit=-1), InputError, "limit=-1"),
+        (lambda store: store.raw(TICKS, limit=2**63), InputError, "limit=9223372036854775808"),
         (lambda store: store.raw(TICKS, limit="1"), InputError, "limit='1'"),
         (lambda store: store.latest(TICKS, 7), InputError, "7 is no list of keys"),
         (lambda store: store.latest(TICKS, iter(["AAPL"])), InputError, "no list of keys"),

@@ -90,6 +90,8 @@ def test_what_cannot_be_joined() -> None:
         AsOf(TICKS, READINGS)
     with pytest.raises(InputError, match="list of columns"):
         AsOf(TICKS, CANDLES, asked_by=())
+    with pytest.raises(InputError, match="by a column twice"):
+        AsOf(TICKS, CANDLES, asked_by=("symbol", "symbol"))
     with pytest.raises(InputError, match="called price"):
         AsOf(TICKS, TICKS, suffix="", columns=["price"], right_columns=["price"])
     with pytest.raises(ColumnError, match="nonsense"):
