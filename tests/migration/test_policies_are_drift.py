@@ -24,15 +24,16 @@ pytestmark = [pytest.mark.timescale, pytest.mark.one_backend]
 INVEST = CATALOG.domain("invest")
 SMALL = Catalog((INVEST,), backups=CATALOG.backups)
 
+#: In words that every version knows.
 _POLICIES = """
 SELECT add_retention_policy('invest.intraday_prices', INTERVAL '30 days');
-CALL add_columnstore_policy('invest.intraday_prices', after => INTERVAL '7 days');
+SELECT add_compression_policy('invest.intraday_prices', compress_after => INTERVAL '7 days');
 SELECT add_continuous_aggregate_policy(
     'invest.stock_prices_5min', INTERVAL '30 days', INTERVAL '1 hour', INTERVAL '1 hour');
 """
 _SETTINGS = """
-ALTER TABLE invest.stock_prices SET (timescaledb.segmentby = '', timescaledb.orderby = 'time');
-ALTER TABLE invest.market_indices SET (timescaledb.enable_columnstore = false);
+ALTER TABLE invest.stock_prices SET (timescaledb.compress_segmentby = '', timescaledb.compress_orderby = 'time');
+ALTER TABLE invest.market_indices SET (timescaledb.compress = false);
 SELECT set_chunk_time_interval('invest.intraday_prices', INTERVAL '2 days');
 SELECT set_chunk_time_interval('invest.stock_prices_5min', INTERVAL '1 day');
 DROP TRIGGER storekeeper_note_update ON invest.portfolio_snapshots;

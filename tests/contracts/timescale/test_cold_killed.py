@@ -41,9 +41,8 @@ def store(series_url: str, engine: Engine, tmp_path: Path) -> Iterator[Timescale
 
 def ran(url: str, engine: Engine, folder: Path, last: int, *, keeping: bool = False) -> int | None:
     """Runs retention in a process that is killed at a step; how many steps it had where it came to its end."""
-    version = ".".join(map(str, engine.version)) if isinstance(engine, HypertablesEngine) else engine.name
     process = subprocess.run(
-        [sys.executable, "-m", "killed_at", url, version, str(folder), f"{AS_OF:%Y-%m-%d %H:%M}", str(last)],
+        [sys.executable, "-m", "killed_at", url, _named(engine), str(folder), f"{AS_OF:%Y-%m-%d %H:%M}", str(last)],
         env={**os.environ, "PYTHONPATH": str(TESTS), "KEEPING": "yes" if keeping else "no"},
         stdout=subprocess.PIPE,
         text=True,
@@ -54,6 +53,11 @@ def ran(url: str, engine: Engine, folder: Path, last: int, *, keeping: bool = Fa
         return None
     assert process.returncode == 0
     return int(process.stdout)
+
+
+def _named(engine: Engine) -> str:
+    """As another process is told of it."""
+    return ".".join(map(str, engine.version)) if isinstance(engine, HypertablesEngine) else engine.name
 
 
 def settle(psql: Psql) -> None:
@@ -148,6 +152,7 @@ from cold_series import AS_OF, CATALOG, tier
 from storekeeper.errors import ArchiveFullError
 from storekeeper.timescale.hypertables import HypertablesEngine
 from storekeeper.timescale.partitions import PartitionsEngine
+from storekeeper.timescale.spellings import parsed
 from timescale_stores import opened
 
 url, engine, place = sys.argv[1:]
@@ -156,7 +161,7 @@ ballast, room = Path(place, "ballast"), 64 << 20
 subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room + (20 << 10)}", "tmpfs", place], check=True)
 with ballast.open("wb") as file:
     os.posix_fallocate(file.fileno(), 0, room)
-chosen = PartitionsEngine() if engine == "partitions" else HypertablesEngine()
+chosen = PartitionsEngine() if engine == "partitions" else HypertablesEngine(parsed(engine))
 with opened(url, chosen, CATALOG, archive=tier(Path(place))) as store:
     try:
         store.drop_chunks("lab.ticks", as_of=AS_OF)
@@ -178,7 +183,7 @@ def test_a_full_disk_drops_nothing(store: Timescale, series_url: str, engine: En
         pytest.skip("no disk can be mounted here: NOT RUN is archiving onto a full disk")
     store.append("lab.ticks", ROWS)
     done = subprocess.run(
-        [*unshare, sys.executable, "-c", ON_A_SMALL_DISK, series_url, engine.name, str(place)],
+        [*unshare, sys.executable, "-c", ON_A_SMALL_DISK, series_url, _named(engine), str(place)],
         env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
