@@ -53,18 +53,18 @@ def test_a_place_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 def test_nothing_of_a_destroyed_key_stays_on_the_disk(path: Path) -> None:
     ring = KeyRing(path, MasterKeys.of(new_master_key()))
     for person in range(200):  # several pages, so that neighbours of the one that goes stay
-        ring.seal("x", **PLACE, person=f"person {person}")
+        ring.seal("x", **PLACE, person=f"person {person:03}")  # of one length: none begins with another
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT id, wrapped FROM keys WHERE holder = 'person 77'").fetchall()
+        rows = connection.execute("SELECT id, wrapped FROM keys WHERE holder = 'person 077'").fetchall()
     connection.close()
     (key_id, wrapped) = rows[0]
     assert wrapped in path.read_bytes()
-    assert ring.forget("person 77") == 1
+    assert ring.forget("person 077") == 1
     left = b"".join(entry.read_bytes() for entry in path.parent.iterdir())
     assert wrapped not in left
     assert key_id not in left
-    assert b"person 77" not in left
-    assert b"person 78" in left
+    assert b"person 077" not in left
+    assert b"person 078" in left
 
 
 def test_nothing_of_an_old_wrapping_stays_on_the_disk(path: Path) -> None:
