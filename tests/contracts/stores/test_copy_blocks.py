@@ -57,6 +57,14 @@ def test_a_reader_of_a_long_answer_rests_and_then_waits_for_a_server_that_halts(
     assert rests > 0
 
 
+def test_a_reader_rests_once_and_then_waits_for_the_server(postgres_url: str) -> None:
+    """It halts for half a second: who rested again and again would do so some hundred times."""
+    late = f"{PLAIN} WHERE n <> 12000 OR pg_sleep(0.5) IS NOT NULL"
+    found, _, rests = numbers(postgres_url, late.format(rows=12_000))
+    assert len(found) == 12_000
+    assert rests < 100
+
+
 def test_a_reader_of_a_short_answer_never_rests(postgres_url: str) -> None:
     found, _, rests = numbers(postgres_url, HALTING.format(rows=1000, every=250))
     assert (len(found), rests) == (1000, 0)

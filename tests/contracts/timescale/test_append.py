@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -21,8 +22,10 @@ from storekeeper.errors import (
     UniqueError,
     ValueFitError,
 )
+from storekeeper.stores.timescale import append
 from storekeeper.stores.timescale.timescale import Timescale
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.partitions import PartitionsEngine
 from timescale_series import moment
 from timescale_stores import chunk_at, opened
 
@@ -131,6 +134,22 @@ def test_a_row_that_is_there_already_is_named(store: Timescale) -> None:
     assert "AAPL" in caught.value.cause
     assert "2014-05-07 10:01:00" in caught.value.cause
     assert len(stored(store)) == 1
+
+
+@pytest.mark.partitions
+def test_where_copy_is_not_safe_rows_go_in_by_a_temporary_table(
+    series_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on TimescaleDB before 2.15."""
+    assert isinstance(engine, PartitionsEngine)
+    monkeypatch.setattr(append, "_MERGED_AT_ONCE", 2)  # some chunks at a time
+    monkeypatch.setattr(append, "copy_into", None)
+    with opened(series_url, replace(engine, copies_late=False)) as store:
+        rows = [tick(minute) for minute in (1, 2, 3, 2000, 4000)]
+        assert (store.append("lab.ticks", rows)).inserted == 5
+        with pytest.raises(UniqueError, match=r"AAPL.*2014-05-07 10:01:00"):
+            store.append("lab.ticks", [tick(8000), tick(1)])
+        assert [row["time"] for row in stored(store)] == [row["time"] for row in rows]
 
 
 @pytest.mark.one_backend

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -20,8 +21,10 @@ from storekeeper.errors import (
     UniqueError,
     ValueFitError,
 )
+from storekeeper.stores.timescale import append_async
 from storekeeper.stores.timescale.timescale_async import AsyncTimescale
 from storekeeper.timescale.engine import Engine
+from storekeeper.timescale.partitions import PartitionsEngine
 from timescale_series import moment
 from timescale_stores_async import chunk_at, opened
 
@@ -130,6 +133,22 @@ async def test_a_row_that_is_there_already_is_named(store: AsyncTimescale) -> No
     assert "AAPL" in caught.value.cause
     assert "2014-05-07 10:01:00" in caught.value.cause
     assert len(await stored(store)) == 1
+
+
+@pytest.mark.partitions
+async def test_where_copy_is_not_safe_rows_go_in_by_a_temporary_table(
+    series_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on TimescaleDB before 2.15."""
+    assert isinstance(engine, PartitionsEngine)
+    monkeypatch.setattr(append_async, "_MERGED_AT_ONCE", 2)  # some chunks at a time
+    monkeypatch.setattr(append_async, "copy_into", None)
+    async with opened(series_url, replace(engine, copies_late=False)) as store:
+        rows = [tick(minute) for minute in (1, 2, 3, 2000, 4000)]
+        assert (await store.append("lab.ticks", rows)).inserted == 5
+        with pytest.raises(UniqueError, match=r"AAPL.*2014-05-07 10:01:00"):
+            await store.append("lab.ticks", [tick(8000), tick(1)])
+        assert [row["time"] for row in await stored(store)] == [row["time"] for row in rows]
 
 
 @pytest.mark.one_backend

@@ -91,6 +91,20 @@ def test_row_triggers_stand_where_statements_see_no_rows() -> None:
     assert str(sa.text(verbatim(NOTE_ROW))) == NOTE_ROW
 
 
+def test_the_catalog_of_a_version() -> None:
+    oldest, later, newest = (HypertablesEngine(version) for version in ((2, 14), (2, 15), (2, 29)))
+    level = Level(TICKS, 0)
+    made = {engine.version: engine.make_chunks(level, [CHUNK.range])[0].sql for engine in (oldest, later, newest)}
+    assert "EXCEPTION WHEN undefined_object" in made[2, 14]
+    assert made[2, 15] == made[2, 29]
+    assert made[2, 15].startswith("SELECT _timescaledb_functions.create_chunk(")
+    assert [engine.copies_late for engine in (oldest, later, newest)] == [False, True, True]
+    for engine in (oldest, later, newest):
+        for inspection in (engine.chunks(level), engine.statistics(level)):
+            assert ("known.relid = part.oid" in inspection.statement.sql) is (engine is newest)
+            assert ("known.compressed_chunk_id" in inspection.statement.sql) is (engine is not newest)
+
+
 def test_rows_that_are_only_appended_have_no_triggers() -> None:
     free = Hypertable(LATE.table, time="time", chunk=days(1), segment_by=("sensor",))
     assert not wants_capture(Level(free, 0))
